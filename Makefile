@@ -1,0 +1,34 @@
+# `make demo` shows the whole loop on real traffic; `make test` checks everything. Both set themselves up.
+PYTHON ?= python3
+SLM = .venv/bin/slm
+READY = .venv/.ready
+
+.PHONY: demo test up soak clean
+
+demo: $(READY)
+	$(SLM) sample
+	$(SLM) run
+
+test: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m pytest -q
+
+up: $(READY)
+	$(SLM) up
+
+# the tests again and again, to find those that fail once in a while; Ctrl-C ends it
+soak: $(READY)
+	round=1; while .venv/bin/python -m pytest -q -x; do round=$$((round + 1)); echo "round $$round"; done; echo "failed in round $$round"; exit 1
+
+# everything that was made here, the traffic log included
+clean:
+	rm -rf .venv .dagster .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find data -mindepth 1 ! -name README.md -delete
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[test]' || \
+		{ echo "Set-up failed. It needs the Python package index (or the mirror that pip is configured for): see pip's message above." >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,142 @@
+"""The one textual form of an answer: what an SLM is trained to write, and how its words are read back.
+
+A tool call is `{"name": "f", "arguments": {...}}` with the arguments in the order of the tool's schema, for that is the
+order in which schema-constrained decoding writes them; several calls are a JSON list of these; text is the text itself.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from slm_pipeline.records import Answer, Json, ToolCall
+
+__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer"]
+
+# What decoding takes; anything else (formats, patterns, conditions, notes) only loosens the constraint when left out.
+_TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
+_BOUNDS = ("minimum", "maximum", "minItems", "maxItems")
+
+
+def render_answer(answer: Answer, tools: list[Json] | None) -> str:
+    """The canonical string of an answer. `tools` are those of the request, OpenAI form; unknown arguments come last, sorted."""
+    if not answer.tool_calls:
+        return answer.text
+    schemas = _parameters(tools)
+    calls = []
+    for call in answer.tool_calls:
+        schema = schemas.get(call.name, {})
+        calls.append({"name": call.name, "arguments": _ordered(call.arguments, schema, schema)})
+    return json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
+
+
+def parse_answer(text: str) -> Answer:
+    """The answer that a model's words mean; the inverse of `render_answer`. Words that are no call are text."""
+    try:
+        parsed = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return Answer(text=text)
+    calls = parsed if isinstance(parsed, list) else [parsed]
+    if not calls or not all(_is_call(call) for call in calls):
+        return Answer(text=text)
+    return Answer(tool_calls=tuple(ToolCall(call["name"], call["arguments"]) for call in calls))
+
+
+def answer_form(answer: Answer) -> str:
+    """How the answer is decoded: "text", "tool_call" (one) or "tool_calls" (several at once)."""
+    return answer.form if len(answer.tool_calls) < 2 else "tool_calls"
+
+
+def answer_schema(tools: list[Json] | None, forms: Iterable[str]) -> Json | None:
+    """The JSON schema to which decoding is held; None if an answer may be text or there are no tools.
+
+    `forms` are the values of `answer_form` that the task's training answers show.
+    """
+    forms = set(forms)
+    schemas = _parameters(tools)
+    if not schemas or not forms or not forms <= {"tool_call", "tool_calls"}:
+        return None
+    call = {"anyOf": [_call_schema(name, schema) for name, schema in schemas.items()]}
+    several = {"type": "array", "items": call, "minItems": 2}
+    options = [*(call["anyOf"] if "tool_call" in forms else ()), *([several] if "tool_calls" in forms else ())]
+    return {"anyOf": options}
+
+
+def functions_of(tools: list[Json] | None) -> list[Json]:
+    """The functions among the tools of a request, OpenAI form; tools that the provider runs itself are no functions."""
+    return [tool["function"] for tool in tools or () if "function" in tool]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _is_call(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"name", "arguments"}
+        and isinstance(value["name"], str)
+        and isinstance(value["arguments"], dict)
+    )
+
+
+def _parameters(tools: list[Json] | None) -> dict[str, Json]:
+    """Parameter schema by tool name, in the order of the request."""
+    return {function["name"]: function.get("parameters") or {} for function in functions_of(tools)}
+
+
+def _resolved(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> tuple[Json, frozenset[str]]:
+    """The schema behind local references; {} (anything) for one that refers to itself or elsewhere."""
+    while isinstance(schema, dict) and isinstance(reference := schema.get("$ref"), str):
+        if reference in seen or not reference.startswith("#/"):
+            return {}, seen
+        seen |= {reference}
+        schema = root
+        for part in reference[2:].split("/"):
+            schema = schema.get(part, {}) if isinstance(schema, dict) else {}
+    return (schema if isinstance(schema, dict) else {}), seen
+
+
+def _ordered(value: Any, schema: Any, root: Json) -> Any:
+    schema, _ = _resolved(schema, root)
+    if isinstance(value, dict):
+        branches = [schema, *(_resolved(branch, root)[0] for key in ("anyOf", "oneOf", "allOf") for branch in schema.get(key) or ())]
+        properties = next((branch["properties"] for branch in branches if branch.get("properties")), {})
+        names = [name for name in properties if name in value] + sorted(value.keys() - properties.keys())
+        return {name: _ordered(value[name], properties.get(name), root) for name in names}
+    if isinstance(value, list):
+        return [_ordered(item, schema.get("items"), root) for item in value]
+    return value
+
+
+def _call_schema(name: str, parameters: Json) -> Json:
+    arguments = _decodable(parameters, parameters)
+    if arguments.get("type") != "object":
+        arguments = {"type": "object", "properties": {}, "additionalProperties": False}
+    properties = {"name": {"const": name}, "arguments": arguments}
+    return {"type": "object", "properties": properties, "required": ["name", "arguments"], "additionalProperties": False}
+
+
+def _decodable(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> Json:
+    """`schema` in the few words of JSON Schema that llama.cpp decodes: references inlined, objects closed."""
+    schema, seen = _resolved(schema, root, seen)
+    if "const" in schema:
+        return {"const": schema["const"]}
+    if schema.get("enum"):
+        return {"enum": schema["enum"]}
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        return {"anyOf": [_decodable(branch, root, seen) for branch in branches]}
+    kinds = schema.get("type")
+    kinds = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind in _TYPES]
+    if properties := schema.get("properties"):
+        closed = {
+            "type": "object",
+            "properties": {name: _decodable(child, root, seen) for name, child in properties.items()},
+            "required": [name for name in schema.get("required") or () if name in properties],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [closed, {"type": "null"}]} if "null" in kinds else closed
+    plain: Json = {"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {}
+    plain |= {key: schema[key] for key in _BOUNDS if isinstance(schema.get(key), int)}
+    if "array" in kinds and schema.get("items"):
+        plain["items"] = _decodable(schema["items"], root, seen)
+    return plain

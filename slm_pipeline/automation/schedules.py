@@ -1,0 +1,33 @@
+"""What happens once a week: new tasks are looked for, then every group is offered a retraining."""
+
+import dagster as dg
+
+from slm_pipeline.automation.jobs import recluster, retrain_group
+from slm_pipeline.automation.state import group_keys
+from slm_pipeline.lake import Lake
+from slm_pipeline.settings import get_settings
+
+recluster_weekly = dg.ScheduleDefinition(
+    name="recluster_weekly",
+    job=recluster,
+    cron_schedule="0 2 * * 0",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Sundays at 02:00 UTC: finds new tasks and groups; known ones keep their keys.",
+)
+
+
+@dg.schedule(
+    job=retrain_group,
+    cron_schedule="0 4 * * 0",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Sundays at 04:00 UTC: one run per group. A group whose training digest is unchanged is not trained again.",
+)
+def retrain_weekly(context: dg.ScheduleEvaluationContext):
+    year, week, _ = context.scheduled_execution_time.isocalendar()
+    groups = group_keys(Lake(get_settings().lake))
+    if not groups:
+        return dg.SkipReason("There are no groups yet: no traffic was clustered.")
+    return [dg.RunRequest(run_key=f"{group}:{year}-W{week:02}", partition_key=group) for group in groups]
+
+
+schedules = [recluster_weekly, retrain_weekly]

@@ -1,0 +1,1 @@
+"""`slm bench`: numbers on demand."""

@@ -1,0 +1,88 @@
+"""`slm bench loop`: the whole loop from an empty lake, on the sample or on given traffic, and what came of it."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from rich.console import Console
+
+from slm_pipeline.bench.step_lines import step_line_figures
+from slm_pipeline.lake import Lake
+from slm_pipeline.records import Json
+from slm_pipeline.settings import Settings
+
+
+def measure(settings: Settings, data: Path | None) -> Json:
+    """Run S1 to S6 in a temporary home that shares only the base models, and return DESIGN's keys of `loop`.
+
+    `data` is a file or a folder of `*.jsonl*` files. Figures are pooled over the test splits of all groups whose answers are
+    calls; for traffic of arithmetic step lines the shares of valid lines stand beside them.
+    """
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "data").mkdir()
+        settings.models.mkdir(parents=True, exist_ok=True)
+        (home / "data" / "models").symlink_to(settings.models.resolve())
+        fresh = settings.model_copy(update={"home": home / "data", "dagster_home": home / "dagster", "lake_url": None})
+        return _measure(fresh, data)
+
+
+def _measure(settings: Settings, data: Path | None) -> Json:
+    from slm_pipeline.imports import import_file
+    from slm_pipeline.run import run_loop
+    from slm_pipeline.s1_collect.sample import sample_traffic
+    from slm_pipeline.s4_select.base_models import ensure_base
+
+    progress = Console(stderr=True)
+    for name in settings.base_models:
+        ensure_base(name, settings)
+    files = [sample_traffic(settings)] if data is None else sorted(data.glob("*.jsonl*")) if data.is_dir() else [data]
+    for file in files:
+        import_file(file, settings, progress)
+    began = monotonic()
+    with _environment(settings):
+        run_loop(settings, progress)
+    seconds = monotonic() - began
+    lake = Lake(settings.lake)
+    return _figures(lake) | step_line_figures(lake, settings) | {"seconds": round(seconds, 1), "seed": settings.seed}
+
+
+def _figures(lake: Lake) -> Json:
+    board = lake.read("s6_refine/scoreboard").json("scoreboard")
+    pooled = board["pooled"].get("call") or board["pooled"].get("similarity")
+
+    def mean(name: str) -> float | None:
+        return (pooled.get(name) or {}).get("mean")
+
+    gain = pooled["gain"]
+    return {
+        "groups": len(board["groups"]),
+        "n": gain["n"],
+        "base_accuracy": mean("base"),
+        "adapter_accuracy": mean("adapter"),
+        "gain": gain["mean"],
+        "gain_low": gain["low"],
+        "gain_high": gain["high"],
+        "tool_accuracy": mean("tool"),
+        "tool_majority": mean("majority"),
+        "tool_gain_low": (pooled.get("tool_gain") or {}).get("low"),
+        "champions": board["champions"],
+    }
+
+
+@contextmanager
+def _environment(settings: Settings):
+    """The assets read their settings themselves, so the temporary home has to stand in the environment."""
+    names = {"SLM_HOME": str(settings.home), "SLM_DAGSTER_HOME": str(settings.dagster_home)}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,86 @@
+"""Asks a base model or an adapter the examples of a group: how S4 probes, S6 evaluates and `slm replay` answers."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from slm_pipeline.answers import answer_schema
+from slm_pipeline.prompting import fit_messages, render_prompt
+from slm_pipeline.records import Json
+from slm_pipeline.resources.engine import Completion, Engine
+from slm_pipeline.s4_select.base_models import BaseFiles
+from slm_pipeline.settings import Settings
+
+Form = Literal["full", "factored"]
+COLUMN = {"full": "full_messages", "factored": "messages"}
+
+
+def task_schemas(tasks: dict[str, Json]) -> dict[str, Json | None]:
+    """The schema that constrains decoding, by task: from the task's tools and the forms of its training answers."""
+    return {key: answer_schema(task["tools"], task["forms"]) for key, task in tasks.items()}
+
+
+def adapter_prompt(messages: list[Json], folder: Path, settings: Settings) -> str:
+    """What an adapter reads: the factored messages, shortened to `max_prompt_tokens` from their beginning."""
+    return render_prompt(fit_messages(messages, folder, settings.max_prompt_tokens)[0], folder)
+
+
+def ask_adapter(
+    examples: pd.DataFrame,
+    schemas: dict[str, Json | None],
+    base: BaseFiles,
+    adapter: Path,
+    settings: Settings,
+    on_done: Callable[[], None] = lambda: None,
+) -> list[Completion]:
+    """The adapter's answers to `examples` (columns task, messages), in their order."""
+    prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples["messages"]]
+    return _ask(prompts, examples["task"], schemas, base, adapter, settings.max_prompt_tokens, settings, on_done)
+
+
+def ask_base(
+    examples: pd.DataFrame,
+    training: pd.DataFrame,
+    schemas: dict[str, Json | None],
+    base: BaseFiles,
+    form: Form,
+    settings: Settings,
+    on_done: Callable[[], None] = lambda: None,
+) -> list[Completion]:
+    """The untuned base's answers to `examples`, shown `few_shot` training examples of the same task (else group) first."""
+    shots = training.sample(frac=1, random_state=settings.seed)
+    by_task = dict(tuple(shots.groupby("task")))
+    prompts = []
+    for example in examples.itertuples():
+        same = by_task.get(example.task, shots)
+        shown = same[same["id"] != example.id].head(settings.few_shot)
+        messages = few_shot_messages(json.loads(getattr(example, COLUMN[form])), shown, form)
+        prompts.append(render_prompt(fit_messages(messages, base.folder, settings.base_prompt_tokens)[0], base.folder))
+    return _ask(prompts, examples["task"], schemas, base, None, settings.base_prompt_tokens, settings, on_done)
+
+
+def few_shot_messages(messages: list[Json], shown: pd.DataFrame, form: Form) -> list[Json]:
+    """`messages` with the last turn of each shown example, and its answer, between system message and conversation."""
+    turns = []
+    for shot in shown.itertuples():
+        turns += [json.loads(getattr(shot, COLUMN[form]))[-1], {"role": "assistant", "content": shot.answer}]
+    head = messages[:1] if messages[0]["role"] == "system" else []
+    return head + turns + messages[len(head) :]
+
+
+def _ask(
+    prompts: list[str],
+    tasks: Iterable[str],
+    schemas: dict[str, Json | None],
+    base: BaseFiles,
+    adapter: Path | None,
+    prompt_tokens: int,
+    settings: Settings,
+    on_done: Callable[[], None],
+) -> list[Completion]:
+    context = prompt_tokens + settings.max_answer_tokens + 64
+    with Engine(base.gguf, adapter, context) as engine:
+        return engine.complete(prompts, [schemas.get(task) for task in tasks], settings.max_answer_tokens, on_done)

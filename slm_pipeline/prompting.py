@@ -1,0 +1,60 @@
+"""Turns messages into the very text a base model reads: one path for training, evaluation, lm-eval and serving."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from slm_pipeline.records import Json
+
+
+@lru_cache(maxsize=8)
+def _template(folder: Path):
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string((folder / "chat_template.jinja").read_text()), special_tokens(folder)
+
+
+@lru_cache(maxsize=8)
+def special_tokens(folder: Path) -> dict[str, str]:
+    """The base's special tokens by role: bos_token, eos_token, pad_token."""
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    return {name: config[name] for name in ("bos_token", "eos_token", "pad_token") if isinstance(config.get(name), str)}
+
+
+def render_prompt(messages: list[Json], folder: Path) -> str:
+    """The prompt up to where the assistant's answer starts, as the chat template of the base in `folder` writes it."""
+    template, tokens = _template(folder)
+    return template.render(messages=messages, add_generation_prompt=True, **tokens)
+
+
+@lru_cache(maxsize=8)
+def tokenizer(folder: Path):
+    """The fast tokenizer of the base in `folder`; loads no torch."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def token_ids(text: str, folder: Path) -> list[int]:
+    """Token ids of `text`, special tokens recognised, none added."""
+    return tokenizer(folder).encode(text, add_special_tokens=False).ids
+
+
+def fit_messages(messages: list[Json], folder: Path, budget: int) -> tuple[list[Json], bool]:
+    """Shorten a conversation to at most `budget` prompt tokens; returns the messages and whether anything was cut.
+
+    The first (system) message stays; then the oldest messages go, and if the last alone is too long, it keeps its end:
+    what an agent asks stands there.
+    """
+    if len(token_ids(render_prompt(messages, folder), folder)) <= budget:
+        return messages, False
+    head, rest = messages[:1], messages[1:]
+    while len(rest) > 1 and len(token_ids(render_prompt(head + rest, folder), folder)) > budget:
+        rest = rest[1:]
+    excess = len(token_ids(render_prompt(head + rest, folder), folder)) - budget
+    if excess > 0:
+        encoding = tokenizer(folder).encode(rest[0]["content"], add_special_tokens=False)
+        start = encoding.offsets[min(excess + 8, len(encoding.ids) - 1)][0]
+        rest = [{**rest[0], "content": rest[0]["content"][start:]}]
+    return head + rest, True

@@ -1,0 +1,155 @@
+"""The contracts between stages: a call, its answer, an example.
+
+`AgentCall` is a superset of the NVIDIA Data Flywheel log form `{timestamp, workload_id, client_id, request, response}`.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+Split = Literal["train", "validation", "calibration", "test"]
+
+
+class Attempt(BaseModel):
+    """One try of one model at a call."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    response: Json | None = None
+    verdict: Literal["accepted", "rejected", "error"]
+    reason: str = ""
+    tokens: int | None = None
+    latency_ms: float | None = None
+
+
+class Route(BaseModel):
+    """Who answered a call, and every attempt at it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    served_by: Literal["slm", "llm"]
+    group: str | None = None
+    release: str | None = None
+    p_ok: float | None = None
+    reason: str = ""
+    attempts: list[Attempt] = Field(default_factory=list)
+
+
+class AgentCall(BaseModel):
+    """One request of an agent to a model and its response. Unknown keys survive a round trip."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(min_length=1)
+    timestamp: float = Field(ge=0, description="unix seconds, UTC", allow_inf_nan=False)
+    agent: str = Field(min_length=1)
+    session_id: str = Field(min_length=1)
+    client_id: str = Field(min_length=1)
+    request: Json
+    response: Json
+    latency_ms: float | None = None
+    cost: float | None = None
+    outcome: Json | None = None
+    route: Route | None = None
+
+    def to_json(self) -> str:
+        """One line of canonical JSONL; keys that were absent stay absent."""
+        return self.model_dump_json(exclude_unset=True)
+
+    @property
+    def served_by_slm(self) -> bool:
+        return self.route is not None and self.route.served_by == "slm"
+
+    @property
+    def failed_attempts(self) -> list[Attempt]:
+        """The tries of an SLM that were not used; a call that has any is a failure."""
+        return [] if self.route is None or self.served_by_slm else [a for a in self.route.attempts if a.verdict != "accepted"]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    name: str
+    arguments: Json
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said, free of the envelope: tool calls, or text. A preamble beside tool calls is dropped."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def form(self) -> Literal["tool_call", "text"]:
+        return "tool_call" if self.tool_calls else "text"
+
+
+def answer_of(message: Json) -> Answer | None:
+    """The answer in an OpenAI chat message; None if it has neither text nor well-formed tool calls."""
+    calls = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return None
+        arguments = function.get("arguments") or "{}"
+        try:
+            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        except ValueError:
+            return None
+        if not isinstance(arguments, dict):
+            return None
+        calls.append(ToolCall(function["name"], arguments))
+    if calls:
+        return Answer(tool_calls=tuple(calls))
+    content = message.get("content")
+    return Answer(text=content) if isinstance(content, str) and content.strip() else None
+
+
+def response_answer(response: Json) -> Answer | None:
+    """The answer in an OpenAI chat-completions object: that of its first choice."""
+    choices = response.get("choices")
+    message = choices[0].get("message") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    return answer_of(message) if isinstance(message, dict) else None
+
+
+def response_of(answer: Answer, model: str) -> Json:
+    """The OpenAI chat-completions object that says `answer`; the inverse of `response_answer`."""
+    message: Json = {"role": "assistant", "content": answer.text or None}
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {"id": f"call_{i}", "type": "function", "function": {"name": c.name, "arguments": json.dumps(c.arguments, ensure_ascii=False)}}
+            for i, c in enumerate(answer.tool_calls)
+        ]
+    finish = "tool_calls" if answer.tool_calls else "stop"
+    return {"model": model, "choices": [{"index": 0, "finish_reason": finish, "message": message}]}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an SLM shall learn to answer, and who said so."""
+
+    answer: Answer
+    source: Literal["correction", "gold", "teacher"]
+
+
+def target_of(call: AgentCall) -> Target | None:
+    """The training target of a call: a correction, a gold answer, or the teacher's answer; never what an SLM served.
+
+    For an SLM-served call the teacher's answer is that of an accepted LLM attempt (audit, shadow), if there is one:
+    an attempt whose `role` is "teacher".
+    """
+    outcome = call.outcome or {}
+    for source in ("correction", "gold"):
+        if isinstance(outcome.get(source), dict) and (answer := answer_of(outcome[source])):
+            return Target(answer, source)
+    if not call.served_by_slm:
+        answer = response_answer(call.response)
+        return Target(answer, "teacher") if answer else None
+    for attempt in call.route.attempts:
+        if (attempt.model_extra or {}).get("role") == "teacher" and attempt.response and (answer := response_answer(attempt.response)):
+            return Target(answer, "teacher")
+    return None

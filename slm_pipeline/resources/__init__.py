@@ -1,0 +1,1 @@
+"""What the stages share with the outside: MLflow and the llama.cpp engine."""

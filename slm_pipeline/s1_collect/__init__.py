@@ -1,0 +1,1 @@
+"""S1: the call log and what fills it."""

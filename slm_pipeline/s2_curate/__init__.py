@@ -1,0 +1,1 @@
+"""S2: redaction, quality funnel, exact repeats, splits."""

@@ -1,0 +1,52 @@
+"""S2 in the asset graph."""
+
+import dagster as dg
+import pandas as pd
+
+from slm_pipeline.lake import Lake, digest
+from slm_pipeline.partitions import days
+from slm_pipeline.s1_collect.assets import RAW, raw_calls
+from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s2_curate.curation import VERSION, curate_day
+from slm_pipeline.s2_curate.repeats import CURATED, EarlierDays
+from slm_pipeline.settings import get_settings
+
+
+@dg.asset(
+    deps=[raw_calls],
+    partitions_def=days,
+    group_name="s2_curate",
+    owners=["team:slm-pipeline"],
+    kinds={"parquet", "pandas"},
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def curated_calls(context: dg.AssetExecutionContext) -> None:
+    """A day's calls without personal data and secrets, each with its split and its target.
+
+    A call that is not trained on says why in `drop_reason`; only the training split is filtered.
+    """
+    settings = get_settings()
+    lake, log = Lake(settings.lake), CallLog(settings.call_log)
+    earlier = EarlierDays(lake)
+    for day in context.partition_keys:
+        raw, current = lake.read(RAW, day), lake.read(CURATED, day)
+        inputs = raw and digest(VERSION, settings.split_key, raw.inputs, earlier.digest(day))
+        if raw and (current is None or current.inputs != inputs):
+            calls, funnel, repeats = curate_day(log.read(day), day, settings, earlier.hashes(day))
+            files = {"calls": calls, "funnel": funnel, "repeats": pd.DataFrame({"hash": repeats})}
+            current = lake.write(CURATED, day, files, inputs=inputs)
+            earlier.add(day, current)
+        metadata = _numbers(current.json("funnel")) | {"digest": current.digest} if current else {"calls": 0}
+        context.add_asset_metadata(metadata, partition_key=day)
+
+
+def _numbers(funnel: dict) -> dict:
+    rows = [f"| {reason} | {n} |" for reason, n in funnel.items() if isinstance(n, int) and reason not in ("calls", "kept")]
+    rows += [f"| **kept** | **{funnel['kept']}** |", f"| calls | {funnel['calls']} |"]
+    redactions = [f"| {kind} | {n} |" for kind, n in funnel["redactions"].items()]
+    return {
+        "calls": funnel["calls"],
+        "kept": funnel["kept"],
+        "funnel": dg.MetadataValue.md("\n".join(["| reason | calls |", "| --- | ---: |", *rows])),
+        "redactions": dg.MetadataValue.md("\n".join(["| kind | found |", "| --- | ---: |", *redactions])),
+    }

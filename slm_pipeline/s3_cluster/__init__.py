@@ -1,0 +1,1 @@
+"""S3: tasks and groups found from structure, then text."""

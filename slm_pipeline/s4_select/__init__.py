@@ -1,0 +1,1 @@
+"""S4: candidate base models and the measured choice among them."""

@@ -1,0 +1,1 @@
+"""S5: LoRA fine-tuning of one adapter per group."""

@@ -1,0 +1,134 @@
+"""One attempt at a group's adapter: train or go on training, write it to the lake, record and register it in MLflow."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from slm_pipeline.lake import Artefact, Lake, digest
+from slm_pipeline.records import Json
+from slm_pipeline.resources import tracking
+from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
+from slm_pipeline.s4_select.catalogue import entry
+from slm_pipeline.s5_finetune.dataset import Dataset, build_dataset
+from slm_pipeline.settings import Settings
+
+ADAPTER, ATTEMPT = "s5_finetune/adapter", "s5_finetune/attempt"
+"""The adapter is what training makes of its inputs, byte for byte; the attempt says which run made it and what it had seen."""
+
+FINGERPRINT = {"seed", "lora_rank", "lora_upper_layers", "learning_rate", "epochs", "batch_size", "patience", "failure_repeats"}
+FINGERPRINT |= {"max_prompt_tokens", "max_answer_tokens"}
+
+
+def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callable[[int, int, float], None]) -> tuple[Artefact, bool]:
+    """The group's adapter and whether it was trained now; nothing is trained while examples, base and settings are the same.
+
+    `on_step(step, steps, loss)` is called after every training step. An attempt that was killed is gone on with.
+    """
+    lake = Lake(settings.lake)
+    base = ensure_base(lake.read("s4_select/selected_base", group).json("selection")["base"], settings)
+    dataset = build_dataset(lake.read("s3_cluster/task_examples", group).table("examples"), base.folder, settings)
+    training_digest = digest(dataset.digest, base.name, settings.model_dump(include=FINGERPRINT))
+    with _alone(settings, group):
+        failures = _failures_so_far(lake, group)
+        current = lake.read(ADAPTER, group)
+        if current and current.inputs == training_digest:
+            seen = lake.read(ATTEMPT, group).json("attempt")
+            lake.write(ATTEMPT, group, {"attempt": seen | {"failures_total": failures}})
+            return current, False
+        artefact, attempt = _train(group, settings, base, dataset, training_digest, dagster_run, on_step)
+        lake.write(ATTEMPT, group, {"attempt": attempt | {"failures_total": failures}})
+        return artefact, True
+
+
+def _train(
+    group: str,
+    settings: Settings,
+    base: BaseFiles,
+    dataset: Dataset,
+    training_digest: str,
+    dagster_run: str,
+    on_step: Callable[[int, int, float], None],
+) -> tuple[Artefact, Json]:
+    checkpoint = settings.checkpoints / group / f"{training_digest}.pt"
+    run_file = checkpoint.with_suffix(".run")
+    begun = run_file.read_text() if run_file.exists() else None
+    tracking.close_orphans(settings, group, except_run_id=begun)
+    params = {
+        "base": base.name,
+        "examples": len(dataset.training),
+        "validation_examples": len(dataset.validation),
+        "failures_included": dataset.failures,
+        "dataset_digest": dataset.digest,
+        **settings.model_dump(include=FINGERPRINT),
+    }
+    tags = {"base": base.name, "dataset_digest": dataset.digest, "training_digest": training_digest}
+    with tracking.attempt(settings, group, params, tags, dagster_run, begun) as run_id, TemporaryDirectory() as folder:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        run_file.write_text(run_id)
+        curves = _fit(base, dataset, settings, checkpoint, Path(folder), on_step)
+        facts = {"group": group, "base": base.name, "training_digest": training_digest, "dataset_digest": dataset.digest}
+        counts = {"examples": len(dataset.training), "failures_seen": dataset.failures, "shortened_prompts": dataset.shortened}
+        contents = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        record = {**facts, **counts, "params": {k: str(v) for k, v in params.items()}, **curves}
+        artefact = Lake(settings.lake).write(ADAPTER, group, {**contents, "training": record}, training_digest, keep_old=True)
+        tracking.log_curves(settings, run_id, curves["curves"])
+        tracking.log_scores(settings, run_id, {"best_val_loss": curves["best_loss"], "best_epoch": curves["best_epoch"]})
+        tracking.log_dataset(settings, run_id, group, dataset.digest, counts)
+        tracking.log_adapter(settings, run_id, artefact.local())
+        version = tracking.register(settings, group, run_id, digest(contents["adapter_model.safetensors"]), artefact.digest)
+        tracking.set_challenger(settings, group, version)
+    checkpoint.unlink(missing_ok=True)
+    run_file.unlink()
+    return artefact, {"mlflow_run_id": run_id, "model_version": version, "experiment_id": tracking.experiment_id(settings, group)}
+
+
+def _fit(
+    base: BaseFiles, dataset: Dataset, settings: Settings, checkpoint: Path, folder: Path, on_step: Callable[[int, int, float], None]
+) -> Json:
+    """Train and write the adapter's files into `folder`; returns loss curves, best epoch and best validation loss."""
+    from slm_pipeline.s5_finetune.export import adapter_to_gguf
+    from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, save_adapter, train, with_lora
+
+    config = LoraConfig(
+        rank=settings.lora_rank,
+        upper_layers=settings.lora_upper_layers,
+        learning_rate=settings.learning_rate,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        patience=settings.patience,
+        seed=settings.seed,
+        excluded_modules=tuple(entry(base.name, settings).lora_exclude),
+    )
+    model = with_lora(load_model(base.folder), config)
+    progress = train(
+        model,
+        dataset.training,
+        dataset.validation,
+        config,
+        model.config.pad_token_id,
+        checkpoint,
+        settings.checkpoint_steps,
+        lambda done, steps: on_step(done.step, steps, done.curves[-1]["train_loss"]),
+    )
+    save_adapter(model, base.name, folder)
+    adapter_to_gguf(folder, base.folder, folder / "adapter.gguf")
+    return {key: value for key, value in asdict(progress).items() if key in ("curves", "best_epoch", "best_loss")}
+
+
+def _failures_so_far(lake: Lake, group: str) -> int:
+    """The watermark of `retrain_on_fallbacks`: failures of the group that curated calls held when this attempt began."""
+    written = lake.read("s6_refine/fallback_failures")
+    return written.json("failures").get(group, {}).get("total", 0) if written else 0
+
+
+@contextmanager
+def _alone(settings: Settings, group: str):
+    """Holds the group's lock: `slm run` and the daemon's run must not train one group at once; freed when the process ends."""
+    import fcntl
+
+    settings.checkpoints.mkdir(parents=True, exist_ok=True)
+    with (settings.checkpoints / f"{group}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

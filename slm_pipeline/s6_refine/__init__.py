@@ -1,0 +1,1 @@
+"""S6: evaluation, gate, promotion, failures, scoreboard."""

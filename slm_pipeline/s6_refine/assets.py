@@ -1,0 +1,108 @@
+"""S6: is the adapter better than what it would replace, what failed, and how does everything stand."""
+
+import dagster as dg
+import pandas as pd
+
+from slm_pipeline.lake import Artefact, Lake
+from slm_pipeline.partitions import groups
+from slm_pipeline.plots import as_markdown_image, groups_png, scores_png
+from slm_pipeline.resources import tracking
+from slm_pipeline.s6_refine.asking import evaluate
+from slm_pipeline.s6_refine.evaluation import metrics
+from slm_pipeline.s6_refine.failures import ASSIGNMENT_COLUMNS, CURATED_COLUMNS, count_failures, totals_table
+from slm_pipeline.s6_refine.panels import report_metadata, report_table
+from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
+from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard
+from slm_pipeline.settings import Settings, get_settings
+
+FAILURES, SCOREBOARD = "s6_refine/fallback_failures", "s6_refine/scoreboard"
+CURATED, ASSIGNMENTS = "s2_curate/curated_calls", "s3_cluster/task_assignments"
+OWNERS = ["team:slm_pipeline"]
+
+
+@dg.asset(group_name="s6_refine", kinds={"llamacpp", "mlflow"}, owners=OWNERS, partitions_def=groups, deps=["adapter", "task_examples"])
+def eval_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Base, adapter, champion and teacher on the group's untouched test split, and what the gate makes of it.
+
+    The base is judged at its best: the better of full and factored prompt, with examples, under the same schema constraint as
+    the adapter. Every score comes with n and a 95 % interval that resamples sessions; fidelity (agreement with the teacher) and
+    correctness (agreement with gold) are two numbers. The adapter becomes champion only if it beats the champion (at first: the
+    base) beyond noise. Started by hand, weekly, or by the sensor `retrain_on_fallbacks`.
+    """
+    settings, group = get_settings(), context.partition_key
+    if Lake(settings.lake).read(ADAPTER, group) is None:
+        return dg.MaterializeResult(metadata={"verdict": f"no adapter: the group has fewer than {settings.min_group_calls} training calls"})
+    before = tracking.champion(settings, group)
+    written, fresh = evaluate(group, before, settings)
+    report, attempt = written.json("report"), Lake(settings.lake).read(ATTEMPT, group).json("attempt")
+    tracking.log_scores(settings, attempt["mlflow_run_id"], metrics(report))
+    promotion = promote_if_passed(group, settings)
+    metadata = report_metadata(report, promotion, attempt, before, written, settings) | {
+        "scores": dg.MetadataValue.md(report_table(report)),
+        "plot": dg.MetadataValue.md(as_markdown_image(scores_png(report), "scores by system")),
+        "asked_again": fresh,
+    }
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))
+
+
+@dg.asset(group_name="s6_refine", kinds={"parquet"}, owners=OWNERS, deps=["curated_calls", "task_assignments"])
+def fallback_failures() -> dg.MaterializeResult:
+    """Calls whose SLM answer was not used, by group, cumulative since the first day.
+
+    Counts curated calls, so a failure counts once it can be trained on; failures outside the training split are only counted as
+    held out. The sensor `retrain_on_fallbacks` starts `task_examples`, `adapter` and `eval_report` of a group whose failures since
+    its newest adapter reach the threshold; an asset dependency back to them would be a cycle.
+    """
+    settings = get_settings()
+    lake = Lake(settings.lake)
+    counts, rows = count_failures(*_failed_calls(lake))
+    written = lake.write(FAILURES, None, {"failures": counts, "failures_table": rows})
+    seen = {group: lake.read(ATTEMPT, group).json("attempt")["failures_total"] for group in lake.partitions(ATTEMPT)}
+    metadata = {
+        "failures": dg.MetadataValue.md(totals_table(counts, seen, settings.failure_threshold)),
+        "total": sum(count["total"] for count in counts.values()),
+        "totals": {group: count["total"] for group, count in counts.items()},
+        "threshold": settings.failure_threshold,
+    }
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))
+
+
+@dg.asset(group_name="s6_refine", kinds={"markdown"}, owners=OWNERS, deps=["eval_report", "fallback_failures"])
+def scoreboard() -> dg.MaterializeResult:
+    """All groups at one glance: scores with intervals, gain over the base, champion, the gate's reason, tokens, latency; and all
+    groups pooled. Every figure is taken from the groups' reports."""
+    settings = get_settings()
+    lake = Lake(settings.lake)
+    written = {group: lake.read(REPORT, group) for group in lake.partitions(REPORT)}
+    if not written:
+        return dg.MaterializeResult(metadata={"scoreboard": "no group was evaluated yet"})
+    board, plot = _draw(written, lake, settings)
+    text = as_markdown(board)
+    artefact = lake.write(SCOREBOARD, None, {"scoreboard": board, "scoreboard.md": text, "scoreboard.png": plot})
+    metadata = {
+        "scoreboard": dg.MetadataValue.md(text),
+        "plot": dg.MetadataValue.md(as_markdown_image(plot, "accuracy by group")),
+        "champions": board["champions"],
+    } | {f"pooled_{metric}": dg.MetadataValue.json(figures) for metric, figures in board["pooled"].items()}
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
+
+
+def _draw(written: dict[str, Artefact], lake: Lake, settings: Settings) -> tuple[dict, bytes]:
+    reports = {group: artefact.json("report") for group, artefact in written.items()}
+    predictions = pd.concat([artefact.table("predictions").assign(group=group) for group, artefact in written.items()], ignore_index=True)
+    champions = {group: version.version for group in reports if (version := tracking.champion(settings, group))}
+    failures = lake.read(FAILURES)
+    return build_scoreboard(reports, predictions, champions, failures.json("failures") if failures else {}, settings), groups_png(reports)
+
+
+def _failed_calls(lake: Lake) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The failed calls of all days and their assignments; read day by day, for most calls have not failed."""
+    calls, assignments = [pd.DataFrame(columns=CURATED_COLUMNS)], [pd.DataFrame(columns=ASSIGNMENT_COLUMNS)]
+    for day in lake.partitions(CURATED):
+        table = lake.read(CURATED, day).table("calls")
+        failed = table.loc[table["failed_model"].notna(), CURATED_COLUMNS]
+        assigned = lake.read(ASSIGNMENTS, day)
+        if len(failed) and assigned:
+            calls.append(failed)
+            assignments.append(assigned.table("assignments")[ASSIGNMENT_COLUMNS])
+    return pd.concat(calls, ignore_index=True), pd.concat(assignments, ignore_index=True)

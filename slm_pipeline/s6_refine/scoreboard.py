@@ -1,0 +1,113 @@
+"""What a person reads: every group's scores in one table, and all groups pooled."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from slm_pipeline.records import Json
+from slm_pipeline.s6_refine.evaluation import compare, measure
+from slm_pipeline.settings import Settings
+
+HEAD = "| group | score | n | base | adapter | gain | tool | majority tool | champion | gate | tokens | latency p50 |"
+RULE = "|---|---|---:|---:|---:|---|---:|---:|---|---|---:|---:|"
+
+
+def build_scoreboard(
+    reports: Mapping[str, Json], predictions: pd.DataFrame, champions: Mapping[str, str], failures: Json, settings: Settings
+) -> Json:
+    """All groups' figures, taken from their reports, and the pooled ones.
+
+    `predictions` are those of all groups, one below the other, with a column `group`. `champions` names each group's
+    champion version. `failures` is failures.json.
+    """
+    return {
+        "groups": [
+            _row(group, report, champions.get(group), failures.get(group, {}).get("total", 0)) for group, report in sorted(reports.items())
+        ],
+        "pooled": pool(reports, predictions, settings),
+        "champions": len(champions),
+    }
+
+
+def pool(reports: Mapping[str, Json], predictions: pd.DataFrame, settings: Settings) -> Json:
+    """Figures over all groups of one gate metric, {"call": {...}, "similarity": {...}}.
+
+    Groups are pooled by rows, not by means: every test call counts with its traffic weight. Sessions are resampled across groups.
+    """
+    pooled = {}
+    for metric in ("call", "similarity"):
+        tasks = {group for group, report in reports.items() if report["gate_metric"] == metric}
+        rows = predictions[predictions["group"].isin(tasks)]
+        if rows.empty:
+            continue
+        figures = {
+            "base": measure(rows, "base", metric, settings),
+            "adapter": measure(rows, "adapter", metric, settings),
+            "gain": compare(rows, "adapter", "base", metric, settings),
+        }
+        if metric == "call":
+            figures |= {
+                "tool": measure(rows, "adapter", "tool", settings),
+                "majority": measure(rows, "majority", "tool", settings),
+                "tool_gain": compare(rows, "adapter", "majority", "tool", settings),
+            }
+        pooled[metric] = {"n": figures["gain"].n, "groups": len(tasks), **{name: interval.json() for name, interval in figures.items()}}
+    return pooled
+
+
+def as_markdown(scoreboard: Json) -> str:
+    """The scoreboard as a Markdown table, pooled lines last."""
+    lines = [HEAD, RULE]
+    for row in scoreboard["groups"]:
+        lines.append(
+            f"| {row['group']} | {row['score']} | {row['n']} | {share(row['base'])} | {share(row['adapter'])} | {change(row['gain'])} "
+            f"| {share(row['tool'])} | {share(row['majority'])} | {row['champion'] or 'none'} | {row['gate']} "
+            f"| {_number(row['prompt_tokens'])} + {_number(row['completion_tokens'])} | {_number(row['latency_p50_ms'])} ms |"
+        )
+    for metric, row in scoreboard["pooled"].items():
+        lines.append(
+            f"| **all {row['groups']} groups** | {metric} | {row['n']} "
+            f"| {share(row['base'])} | {share(row['adapter'])} | {change(row['gain'])} "
+            f"| {share(row.get('tool'))} | {share(row.get('majority'))} | | | | |"
+        )
+    if (tool := scoreboard["pooled"].get("call", {}).get("tool_gain")) and tool["mean"] is not None:
+        lines += ["", f"Right tool more often than each task's majority tool by {change(tool)} (n = {tool['n']})."]
+    lines += ["", f"{scoreboard['champions']} champion(s). Gains are paired; brackets hold 95 % intervals that resample sessions."]
+    return "\n".join(lines) + "\n"
+
+
+def share(interval: Json | None) -> str:
+    """A share as a person reads it: percent."""
+    return "–" if not interval or interval["mean"] is None else f"{interval['mean']:.1%}"
+
+
+def change(interval: Json) -> str:
+    """A difference of shares with its interval, in points."""
+    if interval["mean"] is None:
+        return "–"
+    bounds = "" if interval["low"] is None else f" [{interval['low'] * 100:+.1f}, {interval['high'] * 100:+.1f}]"
+    return f"{interval['mean'] * 100:+.1f}{bounds}"
+
+
+def _row(group: str, report: Json, champion: str | None, failures: int) -> Json:
+    adapter, base = report["systems"]["adapter"], report["systems"]["base"]
+    return {
+        "group": group,
+        "score": report["gate_metric"],
+        "n": report["n"],
+        "base": base["accuracy"],
+        "adapter": adapter["accuracy"],
+        "gain": report["gain"]["base"]["accuracy"],
+        "tool": adapter["tool"],
+        "majority": report["systems"].get("majority", {}).get("tool"),
+        "champion": f"v{champion}" if champion else None,
+        "gate": report["gate"]["reason"],
+        "prompt_tokens": adapter["prompt_tokens"],
+        "completion_tokens": adapter["completion_tokens"],
+        "latency_p50_ms": adapter["latency_p50_ms"],
+        "failures": failures,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

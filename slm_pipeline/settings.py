@@ -1,0 +1,130 @@
+"""Every path, threshold and model name, in one place.
+
+Values come from, in this order: environment variables (`SLM_` + upper-case name), a `slm.toml` beside
+`pyproject.toml`, the defaults below. Nothing else in the package reads the environment.
+"""
+
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """One read-only view of the configuration; make a new one with `get_settings()`."""
+
+    model_config = SettingsConfigDict(env_prefix="SLM_", toml_file=REPOSITORY / "slm.toml", frozen=True, extra="forbid")
+
+    # where state lies
+    home: Path = Field(REPOSITORY / "data", description="log, lake, models, MLflow")
+    dagster_home: Path = Field(REPOSITORY / ".dagster", description="Dagster's own storage")
+    lake_url: str | None = Field(None, description="fsspec URL of the lake; None: <home>/lake")
+
+    # one seed, one key: the same inputs give the same artefacts
+    seed: int = 7
+    split_key: str = Field("slm_pipeline", description="keys the hash that assigns sessions to splits; fixed for ever")
+
+    # S1
+    first_day: date = Field(date(2026, 10, 1), description="first day partition; older calls are booked on arrival day")
+
+    max_malformed_share: float = Field(0.01, description="share of a run's calls without messages or answer that a check tolerates")
+
+    # S3
+    cluster_sample: int = Field(20_000, description="calls at most that re-clustering reads, drawn by seed")
+    min_task_calls: int = Field(6, description="training-split calls that a recurring prompt needs to be a task")
+    own_group_calls: int = Field(150, description="training-split calls from which a task is a group of its own")
+    min_group_calls: int = Field(40, description="training-split calls below which a group is not trained")
+    min_text_calls: int = Field(30, description="training-split calls of a task that only its wording makes recognisable")
+    tail_coverage: float = Field(0.8, description="share of a prompt's calls whose last words recur, from which these cut it into tasks")
+    same_task_overlap: float = Field(0.5, description="overlap of members from which an old and a new task are the same")
+    min_assignment_agreement: float = Field(
+        0.95, description="share of sampled calls that are assigned as clustered, below which a check fails"
+    )
+
+    # S4 and S5
+    base_models: tuple[str, ...] = Field(("SmolLM2-135M-Instruct",), description="catalogue names that may be chosen")
+    max_base_params: int = Field(10_000_000_000, description="a base model has fewer parameters than this")
+    restricted_licences: bool = Field(False, description="whether bases whose licence is not an open one may be chosen")
+    max_prompt_tokens: int = Field(768, description="longer prompts keep their last tokens")
+    base_prompt_tokens: int = Field(3072, description="room for the untuned base's prompt: schemas and examples")
+    max_answer_tokens: int = Field(384, description="longer answers are not trained on and count as failed")
+    lora_rank: int = 16
+    lora_upper_layers: float = Field(0.4, description="share of layers, from the top, that carry LoRA")
+    learning_rate: float = 1.5e-3
+    epochs: int = 3
+    batch_size: int = 8
+    patience: int = Field(1, description="epochs without better validation loss before training stops")
+    failure_repeats: int = Field(2, description="how often an example on which an SLM failed is seen per epoch")
+    checkpoint_steps: int = 20
+
+    # S6
+    probe_examples: int = Field(16, description="validation examples that rank candidate bases")
+    few_shot: int = Field(2, description="examples in the untuned base's prompt")
+    lm_eval_limit: int = Field(0, description="test examples scored through lm-eval as well; 0: all of them")
+    lm_eval_batch: int = Field(16, description="prompts that lm-eval decodes side by side")
+    lm_eval_tolerance: float = Field(0.1, description="how far our exact match of an adapter may lie from that of lm-eval")
+    bootstrap_samples: int = 2_000
+    min_test_calls: int = Field(20, description="test calls below which the gate refuses to judge")
+    failure_threshold: int = Field(20, description="failures since the newest adapter that start a retraining")
+    similarity_pass: float = Field(0.9, description="text similarity from which a replayed text answer agrees")
+
+    # servers
+    host: str = "127.0.0.1"
+    dagster_port: int = 3000
+    mlflow_port: int = 5000
+    sensor_seconds: int = 15
+
+    @property
+    def lake(self) -> str:
+        return self.lake_url or str(self.home / "lake")
+
+    @property
+    def call_log(self) -> Path:
+        return self.home / "log" / "calls.sqlite"
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def downloads(self) -> Path:
+        return self.home / "downloads"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.home / "checkpoints"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return f"sqlite:///{(self.home / 'mlflow' / 'mlflow.db').resolve()}"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return (self.home / "mlflow" / "artifacts").resolve()
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def dagster_url(self) -> str:
+        return f"http://{self.host}:{self.dagster_port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def get_settings() -> Settings:
+    """The settings as the environment and `slm.toml` state them now."""
+    return Settings()

@@ -1,0 +1,123 @@
+"""Replayed calls are asked from champions, judged by the recorded answer, and logged once: as served, or as failures with both answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from slm_pipeline.lake import Lake
+from slm_pipeline.records import AgentCall, Answer, ToolCall, response_answer, response_of, target_of
+from slm_pipeline.resources.tracking import AdapterVersion
+from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s6_refine import replay
+from slm_pipeline.s6_refine.replay import failure_reason, replay_file
+from slm_pipeline.settings import Settings
+from slm_pipeline_tests.s6_refine.samples import GROUP, TASKS, TOOLS, Said, call, examples
+
+VERSION = AdapterVersion(GROUP, "3", "run", "1", "tiny", "adapterdigest", "lakedigest", "datasetdigest")
+
+
+@dataclass
+class Assigned:
+    task: str | None
+    group: str | None
+    reason: str = ""
+
+
+class Assigner:
+    """Tasks by the first word of the question."""
+
+    def __init__(self, clusters: dict):
+        pass
+
+    def assign(self, request: dict) -> Assigned:
+        word = request["messages"][0]["content"].split()[0]
+        known = {"weather": Assigned("weather", GROUP), "other": Assigned("other", "other-00000000")}
+        return known.get(word, Assigned(None, None, "no task is near"))
+
+
+def recorded(i: int, question: str, answer: Answer, **more) -> AgentCall:
+    request = {"model": "llm", "messages": [{"role": "user", "content": f"{question} {i}"}], "tools": TOOLS}
+    fields = {"id": f"c{i}", "timestamp": 1.0, "agent": "a", "session_id": f"s{i}", "client_id": "c", "request": request}
+    return AgentCall(**(fields | {"response": response_of(answer, "llm")} | more))
+
+
+def tool(city: str) -> Answer:
+    return Answer(tool_calls=(ToolCall("now", {"city": city}),))
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch) -> Settings:
+    settings = Settings(home=tmp_path)
+    lake = Lake(settings.lake)
+    tasks = [{"key": "weather", "tools": TOOLS}, {"key": "other", "tools": None}]
+    lake.write("s3_cluster/task_clusters", None, {"clusters": {"tasks": tasks, "groups": []}})
+    lake.write("s3_cluster/task_examples", GROUP, {"examples": examples(4), "tasks": TASKS})
+    monkeypatch.setattr(replay, "Assigner", Assigner)
+    monkeypatch.setattr(replay, "factor", lambda request, task: request["messages"])
+    monkeypatch.setattr(replay, "champion", lambda settings, group: VERSION if group == GROUP else None)
+    monkeypatch.setattr(replay, "_ask", lambda asked, *rest: [Said(call("now", city="Rome")) for _ in asked])
+    return settings
+
+
+def write(path: Path, calls: list[AgentCall], bad: str = "") -> Path:
+    path.write_text("".join(c.to_json() + "\n" for c in calls) + bad)
+    return path
+
+
+def logged(settings: Settings) -> dict[str, AgentCall]:
+    log = CallLog(settings.call_log, settings.first_day)
+    return {c.request["messages"][0]["content"]: c for day in log.days() for c in log.read(day)}
+
+
+def test_calls_pass_or_fail_by_the_recorded_answer(settings, tmp_path):
+    calls = [recorded(1, "weather", tool("rome")), recorded(2, "weather", tool("Oslo"), outcome={"score": 1})]
+    calls += [recorded(3, "other", Answer(text="x")), recorded(4, "unheard of", Answer(text="x"))]
+    calls += [recorded(5, "weather", tool("Rome"), route={"served_by": "slm"})]
+    summary = replay_file(write(tmp_path / "f.jsonl", calls, "{bad\n"), settings)
+    assert (summary.asked, summary.passed[GROUP], summary.failed[GROUP], summary.logged) == (2, 1, 1, 2)
+    assert summary.not_asked == {"no champion in other-00000000": 1, "no task is near": 1, "no recorded LLM answer": 1}
+    assert summary.reasons == {"wrong_arguments": 1}
+    assert [bad.line for bad in summary.bad_lines] == [6]
+    assert "2 calls asked: 1 passed, 1 failed" in str(summary)
+
+    served, failed = logged(settings)["weather 1"], logged(settings)["weather 2"]
+    assert served.served_by_slm
+    assert response_answer(served.response) == tool("Rome")
+    assert target_of(served) is None
+    assert failed.route.served_by == "llm"
+    assert response_answer(failed.response) == tool("Oslo")
+    (attempt,) = failed.failed_attempts
+    assert response_answer(attempt.response) == tool("Rome")
+    assert (attempt.verdict, attempt.reason, attempt.tokens) == ("rejected", "wrong_arguments", 10)
+    assert target_of(failed).answer == tool("Oslo")
+    assert (failed.session_id, failed.agent, failed.client_id, failed.outcome) == ("s2", "a", "c", {"score": 1})
+    assert failed.timestamp > calls[1].timestamp
+
+
+def test_a_second_replay_logs_nothing(settings, tmp_path):
+    file = write(tmp_path / "f.jsonl", [recorded(1, "weather", tool("Rome")), recorded(2, "weather", tool("Oslo"))])
+    assert replay_file(file, settings).logged == 2
+    assert replay_file(file, settings).logged == 0
+    assert CallLog(settings.call_log, settings.first_day).cursor() == 2
+
+
+def test_without_tasks_it_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="slm run"):
+        replay_file(write(tmp_path / "f.jsonl", []), Settings(home=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "reason"),
+    [
+        (tool("Rome"), tool(" rome"), ""),
+        (tool("Rome"), tool("Oslo"), "wrong_arguments"),
+        (tool("Rome"), Answer(tool_calls=(ToolCall("forecast", {"city": "Rome"}),)), "wrong_tool"),
+        (tool("Rome"), Answer(text="Rome"), "wrong_tool"),
+        (tool("Rome"), Answer(tool_calls=(ToolCall("now", {"city": 7}),)), "invalid_arguments"),
+        (Answer(text="one two three four"), Answer(text="one two three fours"), ""),
+        (Answer(text="one two three four"), Answer(text="five"), "dissimilar_text"),
+    ],
+)
+def test_why_an_answer_is_not_used(target, given, reason, tmp_path):
+    assert failure_reason(target, given, TOOLS, Settings(home=tmp_path)) == reason
