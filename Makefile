@@ -17,9 +17,10 @@ test: $(READY)
 up: $(READY)
 	$(SLM) up
 
-# the tests again and again, to find those that fail once in a while; Ctrl-C ends it
+# what is too long for every change: the property tests with many examples, then both set-up commands from a fresh clone
 soak: $(READY)
-	round=1; while .venv/bin/python -m pytest -q -x; do round=$$((round + 1)); echo "round $$round"; done; echo "failed in round $$round"; exit 1
+	.venv/bin/python -m pytest -q --hypothesis-profile=soak
+	scripts/fresh_clone.sh
 
 # everything that was made here, the traffic log included
 clean:

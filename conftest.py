@@ -1,6 +1,12 @@
 """Fixtures for all tests."""
 
 import pytest
+from hypothesis import settings
+
+# `make soak` asks for it; a machine with other load on it is no reason to fail, so nothing is timed
+settings.register_profile("soak", max_examples=1000, deadline=None)
+settings.register_profile("default", deadline=None, parent=settings.get_profile("default"))
+settings.load_profile("default")
 
 
 @pytest.fixture

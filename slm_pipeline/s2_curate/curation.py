@@ -16,7 +16,7 @@ from slm_pipeline.s2_curate.redaction import Redaction, find
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings
 
-VERSION = 1  # raise it when the same calls shall be curated anew
+VERSION = 2  # raise it when the same calls shall be curated anew
 COLUMNS = (
     "id",
     "timestamp",
@@ -28,6 +28,7 @@ COLUMNS = (
     "request",
     "answer",
     "target_source",
+    "teacher_answer",
     "outcome",
     "served_by",
     "failed_model",
@@ -71,7 +72,8 @@ def _row(call: AgentCall, day: str, key: str, redactions: Counter[str]) -> dict[
     failure = call.failed_attempts[-1] if call.failed_attempts else None
     failed_answer = response_answer(failure.response) if failure and failure.response else None
     answer, tried = _answer(target.answer if target else None), _answer(failed_answer)
-    redaction = Redaction(call.request, call.agent, call.session_id, key, also=(answer, tried, call.outcome))
+    recorded = None if call.served_by_slm else _answer(response_answer(call.response))
+    redaction = Redaction(call.request, call.agent, call.session_id, key, also=(answer, recorded, tried, call.outcome))
     redactions.update(redaction.counts)
     return {
         "id": call.id,
@@ -84,6 +86,7 @@ def _row(call: AgentCall, day: str, key: str, redactions: Counter[str]) -> dict[
         "request": _dump(redaction.request(call.request)),
         "answer": _dump(redacted_answer(redaction, answer)),
         "target_source": target.source if target else None,
+        "teacher_answer": _dump(redacted_answer(redaction, recorded)),
         "outcome": _dump(redacted_outcome(redaction, call.outcome)),
         "served_by": call.route.served_by if call.route else None,
         "failed_model": failure.model if failure else None,

@@ -25,6 +25,7 @@ COLUMNS = {
     "full_messages": "str",
     "answer": "str",
     "target_source": "str",
+    "teacher_answer": "str",
     "outcome": "str",
     "failed": "bool",
 }
@@ -93,17 +94,22 @@ def _example(call: Json, tasks: dict[str, Json], counts: Counter[str]) -> Json |
     except TemplateChanged:
         counts["template_changed"] += 1
         return None
-    text = render_answer(answer, request.get("tools"))
+    recorded = call["teacher_answer"]
     return {key: call[key] for key in ("id", "session_id", "timestamp", "day", "agent", "task", "split", "target_source", "outcome")} | {
         "weight": 1,
         "form": answer.form,
         "messages": json.dumps(messages),
         "full_messages": json.dumps(full_messages(request)),
-        # half a surrogate pair is nothing a tokenizer or a file takes
-        "answer": text.encode("utf-8", "replace").decode(),
+        "answer": _encodable(render_answer(answer, request.get("tools"))),
+        "teacher_answer": None if pd.isna(recorded) else _encodable(render_answer(read_answer(recorded), request.get("tools"))),
         "failed": pd.notna(call["failed_model"]),
         "asked": _normal(f"{call['task']} {json.dumps(messages[1:])}"),
     }
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair is nothing a tokenizer or a file takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _normal(text: str) -> str:
@@ -112,7 +118,7 @@ def _normal(text: str) -> str:
 
 def _summary(examples: pd.DataFrame, counts: Counter[str]) -> Json:
     training = examples[examples["split"] == "train"]
-    left_out = ("dropped_by_curation", "template_changed", "over_long", "near_duplicates", "same_as_test")
+    left_out = ("dropped_by_curation", "template_changed", "over_long", "near_duplicates", "same_as_test", "escalations")
     return {
         "splits": {split: int((examples["split"] == split).sum()) for split in ("train", "validation", "calibration", "test")},
         "left_out": {reason: counts[reason] for reason in left_out},

@@ -1,7 +1,9 @@
 """Asks base, adapter and champion a group's test split, here and through lm-eval, and writes the report."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,8 +24,11 @@ SETTINGS = {"seed", "few_shot", "max_prompt_tokens", "base_prompt_tokens", "max_
 SETTINGS |= {"bootstrap_samples", "min_test_calls", "lm_eval_limit"}
 
 
-def evaluate(group: str, champion: AdapterVersion | None, settings: Settings) -> tuple[Artefact, bool]:
-    """The report of a group's newest adapter and whether it is new; nothing is asked again while its inputs are the same."""
+def evaluate(group: str, champion: AdapterVersion | None, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact, bool]:
+    """The report of a group's newest adapter and whether it is new; nothing is asked again while its inputs are the same.
+
+    `say` is told how far the asking has come.
+    """
     lake = Lake(settings.lake)
     examples, adapter = lake.read(EXAMPLES, group), lake.read(ADAPTER, group)
     opponent = _opponent(lake.read(REPORT, group), adapter, champion)
@@ -34,7 +39,8 @@ def evaluate(group: str, champion: AdapterVersion | None, settings: Settings) ->
     table, tasks = examples.table("examples"), examples.json("tasks")
     base = ensure_base(adapter.json("training")["base"], settings)
     test = table[table["split"] == "test"].reset_index(drop=True)
-    predictions, forms = _ask(lake, group, table, tasks, base, adapter, opponent, settings)
+    predictions, forms = _ask(lake, group, table, tasks, base, adapter, opponent, settings, say)
+    say("scoring base and adapter with lm-eval")
     facts = {
         "group": group,
         "base": {"name": base.name, "forms": forms},
@@ -58,7 +64,15 @@ def _opponent(written: Artefact | None, adapter: Artefact, champion: AdapterVers
 
 
 def _ask(
-    lake: Lake, group: str, table: pd.DataFrame, tasks: Json, base: BaseFiles, adapter: Artefact, opponent: Json | None, settings: Settings
+    lake: Lake,
+    group: str,
+    table: pd.DataFrame,
+    tasks: Json,
+    base: BaseFiles,
+    adapter: Artefact,
+    opponent: Json | None,
+    settings: Settings,
+    say: Callable[[str], None],
 ) -> tuple[pd.DataFrame, Json]:
     """Predictions of all systems on the test split, the base at its best; and the base's mean score in each prompt form."""
     from slm_pipeline.inference import ask_adapter, ask_base, task_schemas
@@ -67,9 +81,14 @@ def _ask(
     schemas, metric = task_schemas(tasks), gate_metric(test)
 
     def adapted(system: str, files: Artefact, of: BaseFiles) -> pd.DataFrame:
-        return score_answers(system, "factored", test, ask_adapter(test, schemas, of, files.local() / "adapter.gguf", settings), tasks)
+        said = ask_adapter(test, schemas, of, files.local() / "adapter.gguf", settings, _progress(system, len(test), say))
+        return score_answers(system, "factored", test, said, tasks)
 
-    forms = {f: score_answers("base", f, test, ask_base(test, training, schemas, base, f, settings), tasks) for f in ("full", "factored")}
+    def untuned(form: str) -> pd.DataFrame:
+        said = ask_base(test, training, schemas, base, form, settings, _progress(f"base, {form} prompt", len(test), say))
+        return score_answers("base", form, test, said, tasks)
+
+    forms = {form: untuned(form) for form in ("full", "factored")}
     frames = [forms[better_form(forms, metric)], adapted("adapter", adapter, base)]
     if opponent:
         files = lake.version(ADAPTER, group, opponent["digest"])
@@ -77,6 +96,17 @@ def _ask(
     frames += [score_teacher(test, tasks), score_majority(test, training)]
     means = {form: round(float(rows[metric].mean()), 6) if len(rows) else None for form, rows in forms.items()}
     return pd.concat(frames, ignore_index=True), means
+
+
+def _progress(what: str, calls: int, say: Callable[[str], None]) -> Callable[[], None]:
+    """To be called after each answer; speaks after every twentieth and the last."""
+    done = count(1)
+
+    def tick() -> None:
+        if (n := next(done)) % 20 == 0 or n == calls:
+            say(f"{what}: {n} of {calls} test calls")
+
+    return tick
 
 
 def _lm_eval(

@@ -33,7 +33,7 @@ def eval_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     if Lake(settings.lake).read(ADAPTER, group) is None:
         return dg.MaterializeResult(metadata={"verdict": f"no adapter: the group has fewer than {settings.min_group_calls} training calls"})
     before = tracking.champion(settings, group)
-    written, fresh = evaluate(group, before, settings)
+    written, fresh = evaluate(group, before, settings, context.log.info)
     report, attempt = written.json("report"), Lake(settings.lake).read(ATTEMPT, group).json("attempt")
     tracking.log_scores(settings, attempt["mlflow_run_id"], metrics(report))
     promotion = promote_if_passed(group, settings)

@@ -20,7 +20,10 @@ from slm_pipeline.settings import Settings
 
 MEASURED = ["prompt_tokens", "tokens", "latency_ms"]
 COLUMNS = ["id", "session_id", "task", "split", "weight", "system", "form", "answer", *MEASURED, *SCORES]
-FIDELITY_NOTE = "The teacher's answers are the targets, so its fidelity is 1 by definition; its correctness is measured where gold exists."
+FIDELITY_NOTE = (
+    "Where no gold is known, the teacher's answers are the targets, and its fidelity is 1 by definition; "
+    "its correctness is measured where gold exists."
+)
 
 
 class Completion(Protocol):
@@ -55,9 +58,9 @@ def score_answers(
 
 
 def score_teacher(examples: pd.DataFrame, tasks: Mapping[str, Json]) -> pd.DataFrame:
-    """Predictions of the teacher: its recorded answers, where the target is one and not gold or a correction."""
-    recorded = examples[examples["target_source"] == "teacher"]
-    return score_answers("teacher", "full", recorded, [_Recorded(answer) for answer in recorded["answer"]], tasks)
+    """Predictions of the teacher: its recorded answers, which are the targets unless gold or a correction is known."""
+    recorded = examples[examples["teacher_answer"].notna()]
+    return score_answers("teacher", "full", recorded, [_Recorded(answer) for answer in recorded["teacher_answer"]], tasks)
 
 
 def score_majority(examples: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:

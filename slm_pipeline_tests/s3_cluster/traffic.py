@@ -40,6 +40,7 @@ def row(number, agent, messages, answer, **more):
         "request": json.dumps({"model": "m", "messages": messages} | more),
         "answer": json.dumps(answer),
         "target_source": "teacher",
+        "teacher_answer": json.dumps(answer),
     } | columns
 
 

@@ -57,7 +57,8 @@ def test_the_adapter_is_what_makes_the_difference(base, adapted):
 
 def test_saved_config_has_no_local_path_and_a_fixed_order(adapted):
     text = (adapted[1] / "adapter_config.json").read_text()
-    assert f'"base_model_name_or_path": "{NAME}"' in text and "/tmp" not in text
+    assert f'"base_model_name_or_path": "{NAME}"' in text
+    assert "/tmp" not in text
     import json
 
     targets = json.loads(text)["target_modules"]

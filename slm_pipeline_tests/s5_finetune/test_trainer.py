@@ -62,7 +62,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(folder, tmp_path):
         train(fresh(folder), examples(20), examples(4), CONFIG, PAD, checkpoint, 3, kill)
     seen = []
     progress = train(resumed, examples(20), examples(4), CONFIG, PAD, checkpoint, 3, lambda p, total: seen.append(p.step))
-    assert seen[0] == 7 and progress.step == steps
+    assert seen[0] == 7
+    assert progress.step == steps
     assert same(weights(whole), weights(resumed))
 
 
@@ -100,5 +101,6 @@ def test_every_example_is_seen_as_often_as_it_says():
     pool = [*examples(10), Encoded([1], [2], repeats=3)]
     batches = batches_by_length(pool, 4, seed=1, epoch=0)
     seen = [e for batch in batches for e in batch]
-    assert len(seen) == 13 and seen.count(pool[-1]) == 3
+    assert len(seen) == 13
+    assert seen.count(pool[-1]) == 3
     assert batches != batches_by_length(pool, 4, seed=1, epoch=1)

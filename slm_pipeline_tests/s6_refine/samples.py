@@ -16,7 +16,7 @@ TOOLS = [
     }
     for name in ("now", "forecast")
 ]
-TASKS = {"weather": {"name": "weather", "tools": TOOLS, "response_format": None, "system": None}}
+TASKS = {"weather": {"name": "weather", "tools": TOOLS, "response_format": None, "system": None, "forms": ["tool_call"]}}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def example(i: int, split: str, answer: str, form: str = "tool_call", **changes)
     messages = json.dumps([{"role": "system", "content": "weather"}, {"role": "user", "content": f"question {i}"}])
     row = {"id": f"{split}{i:03}", "session_id": f"{split}-s{i // 2}", "timestamp": float(i), "day": "2026-10-01", "agent": "a"}
     row |= {"task": "weather", "split": split, "weight": 1, "form": form, "messages": messages, "full_messages": messages}
-    return row | {"answer": answer, "target_source": "teacher", "outcome": None, "failed": False} | changes
+    return row | {"answer": answer, "target_source": "teacher", "teacher_answer": answer, "outcome": None, "failed": False} | changes
 
 
 def examples(n: int = 40) -> pd.DataFrame:

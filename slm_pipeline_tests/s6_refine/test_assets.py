@@ -34,7 +34,7 @@ class Loop:
         monkeypatch.setattr("slm_pipeline.inference.ask_adapter", self.ask_adapter)
         monkeypatch.setattr(asking, "_lm_eval", self.lm_eval)
 
-    def ask_adapter(self, test: pd.DataFrame, schemas, base, adapter, settings):
+    def ask_adapter(self, test: pd.DataFrame, schemas, base, adapter, settings, *rest):
         self.asked += 1
         return right(test, self.quality[adapter.parent.name])
 

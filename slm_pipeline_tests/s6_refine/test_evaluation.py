@@ -69,7 +69,7 @@ def test_a_task_without_training_examples_has_no_majority():
 def test_the_teacher_is_its_own_measure_of_fidelity_but_not_of_correctness():
     wrong_gold = json.dumps({"gold": {"tool_calls": [{"function": {"name": "now", "arguments": {"city": "Rome"}}}]}})
     rows = [example(i, "test", call("now", city="Oslo"), outcome=wrong_gold) for i in range(4)]
-    rows.append(example(5, "test", call("now", city="Rome"), outcome=wrong_gold, target_source="gold"))
+    rows.append(example(5, "test", call("now", city="Rome"), outcome=wrong_gold, target_source="gold", teacher_answer=None))
     table = pd.DataFrame(rows)
     scored = score_teacher(table, TASKS)
     assert len(scored) == 4

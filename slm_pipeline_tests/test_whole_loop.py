@@ -1,0 +1,122 @@
+"""The whole loop on a tiny random model: import, run, run again, replay, retrain on the failures."""
+
+import gzip
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from slm_pipeline.lake import Lake
+from slm_pipeline.settings import get_settings
+from slm_pipeline_tests.tiny import NAME, make_tiny_base, tool_calls
+
+ADAPTER, ATTEMPT, EXAMPLES, REPORT = "s5_finetune/adapter", "s5_finetune/attempt", "s3_cluster/task_examples", "s6_refine/eval_report"
+SETTINGS = {
+    "SLM_BASE_MODELS": json.dumps([NAME]),
+    "SLM_EPOCHS": "1",
+    "SLM_LORA_RANK": "2",
+    "SLM_PROBE_EXAMPLES": "2",
+    "SLM_MAX_ANSWER_TOKENS": "64",
+    "SLM_BASE_PROMPT_TOKENS": "512",
+    "SLM_BOOTSTRAP_SAMPLES": "200",
+    "SLM_MIN_GROUP_CALLS": "10",
+    "SLM_MIN_TEST_CALLS": "5",
+    "SLM_LM_EVAL_LIMIT": "2",
+    "SLM_FAILURE_THRESHOLD": "3",
+}
+
+
+@pytest.fixture
+def loop(home, monkeypatch):
+    """A log with traffic and a tiny base."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    make_tiny_base(home)
+    file = home / "calls.jsonl.gz"
+    file.write_bytes(gzip.compress("\n".join(tool_calls()).encode()))
+    _import(file)
+    return file
+
+
+def _import(file):
+    from slm_pipeline.imports import import_file
+
+    return import_file(file, get_settings(), Console(file=io.StringIO()))
+
+
+def run() -> str:
+    from slm_pipeline.run import run_loop
+
+    console = Console(file=io.StringIO(), width=200)
+    run_loop(get_settings(), console)
+    return console.file.getvalue()
+
+
+def digests(lake: Lake) -> dict[tuple[str, str], str]:
+    assets = ["s2_curate/curated_calls", "s3_cluster/task_clusters", EXAMPLES, "s4_select/selected_base", ADAPTER, REPORT]
+    return {
+        (asset, partition): lake.read(asset, None if partition == "all" else partition).digest
+        for asset in assets
+        for partition in lake.partitions(asset)
+    }
+
+
+def test_the_loop_closes(loop):
+    from slm_pipeline.automation.state import failure_totals, failures_seen
+    from slm_pipeline.resources import tracking
+    from slm_pipeline.s6_refine.replay import replay_file
+
+    settings = get_settings()
+    lake = Lake(settings.lake)
+
+    printed = run()
+    (group,) = lake.partitions(ADAPTER)
+    report = lake.read(REPORT, group).json("report")
+    assert group in printed
+    assert report["gate"]["passed"] is False, "a random model with hardly any training must not be promoted"
+    assert tracking.champion(settings, group) is None
+    assert tracking.challenger(settings, group).version == "1"
+    examples = lake.read(EXAMPLES, group).table("examples")
+    assert report["n"] == (examples["split"] == "test").sum() >= 5
+
+    before = digests(lake)
+    run()
+    assert digests(lake) == before, "a second run on the same input changed something"
+    assert tracking.challenger(settings, group).version == "1"
+
+    tracking.promote(settings, group, "1")
+    summary = replay_file(loop, settings)
+    assert summary.failed.total() == summary.asked == 60, "a random model answers nothing rightly"
+    assert replay_file(loop, settings).logged == 0, "a second replay of the same calls to the same champion"
+    run()
+    training = examples[examples["split"] == "train"]
+    assert failure_totals(lake)[group] == failures_seen(lake)[group] == len(training)
+    trained = lake.read(ADAPTER, group).json("training")
+    assert trained["failures_seen"] == len(training)
+    assert trained["dataset_digest"] != lake.version(ADAPTER, group, before[ADAPTER, group]).json("training")["dataset_digest"]
+    newest = lake.read(REPORT, group).json("report")
+    assert newest["champion"]["version"] == "1"
+    assert newest["adapter"]["version"] == "2"
+    assert newest["n"] == report["n"], "failures were picked because they failed: they must not enter the test split"
+
+
+def test_what_an_slm_served_is_no_target(loop):
+    """Calls that an SLM answered, with other words than the teacher: none of these words reach a training set."""
+    served = []
+    for line in tool_calls():
+        call = json.loads(line)
+        call["id"] = "served-" + call["id"]
+        call["response"]["choices"][0]["message"] = {"role": "assistant", "content": "poison"}
+        call["route"] = {"served_by": "slm", "group": "any", "attempts": []}
+        served.append(json.dumps(call))
+    file = loop.with_name("served.jsonl")
+    file.write_text("\n".join(served))
+    assert _import(file)[0].added == 60
+    run()
+    lake = Lake(get_settings().lake)
+    (group,) = lake.partitions(EXAMPLES)
+    examples = lake.read(EXAMPLES, group).table("examples")
+    assert len(examples)
+    assert not examples["answer"].str.contains("poison").any()
+    assert not any(id.startswith("served-") for id in examples["id"])
