@@ -43,6 +43,7 @@ def build_examples(
     """
     counts: Counter[str] = Counter()
     rows = [row for call in calls.to_dict("records") if (row := _example(call, tasks, counts))]
+    counts["failures_total"] = sum(row["failed"] and row["split"] == "train" for row in rows)
     counts["escalations"] = sum(row["failed"] and row["split"] != "train" for row in rows)
     rows = [row for row in rows if row["split"] == "train" or not row["failed"]]
     rows.sort(key=lambda row: (row["timestamp"], row["id"]))
@@ -123,6 +124,8 @@ def _summary(examples: pd.DataFrame, counts: Counter[str]) -> Json:
         "splits": {split: int((examples["split"] == split).sum()) for split in ("train", "validation", "calibration", "test")},
         "left_out": {reason: counts[reason] for reason in left_out},
         "failures": int(training["failed"].sum()),
+        # before thinning: the watermark of `retrain_on_fallbacks`
+        "failures_total": counts["failures_total"],
         "tasks": int(examples["task"].nunique()),
         "forms": {form: int(n) for form, n in sorted(training["form"].value_counts().items())},
     }

@@ -28,10 +28,11 @@ def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callabl
     """
     lake = Lake(settings.lake)
     base = ensure_base(lake.read("s4_select/selected_base", group).json("selection")["base"], settings)
-    dataset = build_dataset(lake.read("s3_cluster/task_examples", group).table("examples"), base.folder, settings)
+    examples = lake.read("s3_cluster/task_examples", group)
+    dataset = build_dataset(examples.table("examples"), base.folder, settings)
     training_digest = digest(dataset.digest, base.name, settings.model_dump(include=FINGERPRINT))
     with _alone(settings, group):
-        failures = _failures_so_far(lake, group)
+        failures = examples.json("summary")["failures_total"]
         current = lake.read(ADAPTER, group)
         if current and current.inputs == training_digest:
             seen = lake.read(ATTEMPT, group).json("attempt")
@@ -115,12 +116,6 @@ def _fit(
     save_adapter(model, base.name, folder)
     adapter_to_gguf(folder, base.folder, folder / "adapter.gguf")
     return {key: value for key, value in asdict(progress).items() if key in ("curves", "best_epoch", "best_loss")}
-
-
-def _failures_so_far(lake: Lake, group: str) -> int:
-    """The watermark of `retrain_on_fallbacks`: failures of the group that curated calls held when this attempt began."""
-    written = lake.read("s6_refine/fallback_failures")
-    return written.json("failures").get(group, {}).get("total", 0) if written else 0
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def group(home, monkeypatch):
         }
         for i in range(20)
     ]
-    lake.write("s3_cluster/task_examples", GROUP, {"examples": pd.DataFrame(rows)})
+    lake.write("s3_cluster/task_examples", GROUP, {"examples": pd.DataFrame(rows), "summary": {"failures_total": 0}})
     lake.write("s4_select/selected_base", GROUP, {"selection": {"base": NAME}})
     return lake
 
@@ -75,9 +75,9 @@ def test_a_killed_attempt_is_gone_on_with(group, home):
     (home / "other").mkdir()
     (home / "other" / "models").symlink_to(home / "models")
     other = Lake(untouched.lake)
-    for asset, name in (("s3_cluster/task_examples", "examples"), ("s4_select/selected_base", "selection")):
-        content = group.read(asset, GROUP)
-        other.write(asset, GROUP, {name: content.table(name) if name == "examples" else content.json(name)})
+    examples, selection = group.read("s3_cluster/task_examples", GROUP), group.read("s4_select/selected_base", GROUP)
+    other.write("s3_cluster/task_examples", GROUP, {"examples": examples.table("examples"), "summary": examples.json("summary")})
+    other.write("s4_select/selected_base", GROUP, {"selection": selection.json("selection")})
     twin, _ = fine_tune(GROUP, untouched, "", lambda *_: None)
     assert twin.digest == artefact.digest, "the same examples from an empty lake give another adapter"
 
@@ -87,7 +87,7 @@ def test_a_failed_example_changes_the_dataset(group):
     first, _ = fine_tune(GROUP, settings, "", lambda *_: None)
     table = group.read("s3_cluster/task_examples", GROUP).table("examples")
     table.loc[1, "failed"] = True
-    group.write("s3_cluster/task_examples", GROUP, {"examples": table})
+    group.write("s3_cluster/task_examples", GROUP, {"examples": table, "summary": {"failures_total": 1}})
     second, fresh = fine_tune(GROUP, settings, "", lambda *_: None)
     assert fresh
     assert second.json("training")["failures_seen"] == 1
