@@ -8,7 +8,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from slm_pipeline.bench.step_lines import step_line_figures
+from slm_pipeline.bench._step_lines import step_line_figures
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings

@@ -21,9 +21,8 @@ from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 MAX_PARAMS = 20
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.gguf", "training.json")
