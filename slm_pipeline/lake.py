@@ -125,4 +125,5 @@ def _encode(name: str, content: Content) -> tuple[str, bytes]:
         return name, content
     if isinstance(content, str):
         return name, content.encode()
-    return f"{name}.json", json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1).encode()
+    # keys keep their order: that of a tool's arguments is the order in which a model writes them
+    return f"{name}.json", json.dumps(content, ensure_ascii=False, indent=1).encode()

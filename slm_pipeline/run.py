@@ -21,6 +21,9 @@ from slm_pipeline.settings import Settings
 
 CURATED, SCOREBOARD = "s2_curate/curated_calls", "s6_refine/scoreboard"
 
+SCOREBOARD_WIDTH = 180
+"""In columns: narrower, its cells break in the middle of words."""
+
 
 class StageFailed(RuntimeError):
     """An asset of the loop failed; the message says which and why."""
@@ -86,7 +89,7 @@ def print_scoreboard(lake: Lake, console: Console) -> None:
     """The newest scoreboard, or that there is none."""
     scoreboard = lake.read(SCOREBOARD)
     text = scoreboard.bytes("scoreboard.md").decode() if scoreboard else "There is no scoreboard yet: `slm run` makes one."
-    console.print(Markdown(text))
+    console.print(Markdown(text), width=max(console.width, SCOREBOARD_WIDTH), no_wrap=True)
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:

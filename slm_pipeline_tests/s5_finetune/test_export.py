@@ -74,3 +74,17 @@ def test_an_unknown_architecture_is_refused(base, tmp_path):
     (other / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="mamba"):
         adapter_to_gguf(tmp_path, other, tmp_path / "x.gguf")
+
+
+def test_constrained_answers_are_canonical_and_keep_the_schema_order(base):
+    """Whatever a random model would like to say, it says it in the form and order it was trained to write."""
+    from slm_pipeline.answers import answer_schema, parse_answer, render_answer
+
+    properties = {"zone": {"type": "boolean"}, "age": {"type": "boolean"}, "mood": {"enum": ["good", "bad"]}}
+    parameters = {"type": "object", "properties": properties, "required": ["zone", "age", "mood"]}
+    tools = [{"type": "function", "function": {"name": "note", "parameters": parameters}}]
+    with Engine(base / "model.gguf", None, 256) as engine:
+        (said,) = engine.complete(PROMPTS[:1], [answer_schema(tools, ["tool_call"])], 100)
+    answer = parse_answer(said.text)
+    assert list(answer.tool_calls[0].arguments) == ["zone", "age", "mood"]
+    assert said.text == render_answer(answer, tools)
