@@ -37,9 +37,10 @@ def eval_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     report, attempt = written.json("report"), Lake(settings.lake).read(ATTEMPT, group).json("attempt")
     tracking.log_scores(settings, attempt["mlflow_run_id"], metrics(report))
     promotion = promote_if_passed(group, settings)
-    metadata = report_metadata(report, promotion, attempt, before, written, settings) | {
+    metadata = {
         "scores": dg.MetadataValue.md(report_table(report)),
         "plot": dg.MetadataValue.md(as_markdown_image(scores_png(report), "scores by system")),
+        **report_metadata(report, promotion, attempt, before, written, settings),
         "asked_again": fresh,
     }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))
