@@ -1,7 +1,7 @@
 """LoRA fine-tuning with the loss, and the logits, at answer positions only.
 
 The vocabulary projection is the dearest matrix product of a small model; prompt positions never need it. Adapters sit in
-the upper layers only, so nothing is back-propagated through the lower ones. fp32 on the CPU, where it beats bf16.
+the upper layers only, so nothing is back-propagated through the lower ones, which are computed once (`frozen.py`).
 """
 
 import json
