@@ -1,13 +1,14 @@
 """Asks a base model or an adapter the examples of a group: how S4 probes, S6 evaluates and `slm replay` answers."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from slm_pipeline.answers import answer_schema
+from slm_pipeline.lake import digest
 from slm_pipeline.prompting import fit_messages, render_prompt
 from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Completion, Engine
@@ -38,7 +39,8 @@ def ask_adapter(
 ) -> list[Completion]:
     """The adapter's answers to `examples` (columns task, messages), in their order."""
     prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples["messages"]]
-    return _ask(prompts, examples["task"], schemas, base, adapter, settings.max_prompt_tokens, settings, on_done)
+    wanted = [schemas.get(task) for task in examples["task"]]
+    return _ask(prompts, wanted, base, adapter, settings.max_prompt_tokens, settings, on_done)
 
 
 def ask_base(
@@ -49,9 +51,29 @@ def ask_base(
     form: Form,
     settings: Settings,
     on_done: Callable[[], None] = lambda: None,
+    known: dict[str, Completion] | None = None,
 ) -> list[Completion]:
-    """The untuned base's answers to `examples`, shown `few_shot` training examples of the same task (else group) first."""
-    shots = training.sample(frac=1, random_state=settings.seed)
+    """The untuned base's answers to `examples`, shown `few_shot` training examples of the same task (else group) first.
+
+    `known` holds answers by what was asked: these are not asked again, and new ones are added to it.
+    """
+    prompts = base_prompts(examples, training, base, form, settings)
+    wanted, known = [schemas.get(task) for task in examples["task"]], {} if known is None else known
+    keys = [digest(base.name, prompt, schema, settings.max_answer_tokens) for prompt, schema in zip(prompts, wanted, strict=True)]
+    fresh = [i for i, key in enumerate(keys) if key not in known]
+    for _ in range(len(keys) - len(fresh)):
+        on_done()
+    if fresh:
+        said = _ask([prompts[i] for i in fresh], [wanted[i] for i in fresh], base, None, settings.base_prompt_tokens, settings, on_done)
+        known |= {keys[i]: completion for i, completion in zip(fresh, said, strict=True)}
+    return [known[key] for key in keys]
+
+
+def base_prompts(examples: pd.DataFrame, training: pd.DataFrame, base: BaseFiles, form: Form, settings: Settings) -> list[str]:
+    """The untuned base's prompts. Which training examples it is shown depends on their content alone, not on how many there are
+    or whether an SLM failed on them, so that most prompts stay as they are when examples are added."""
+    rank = [digest(settings.seed, messages, answer) for messages, answer in zip(training["messages"], training["answer"], strict=True)]
+    shots = training.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates("rank")
     by_task = dict(tuple(shots.groupby("task")))
     prompts = []
     for example in examples.itertuples():
@@ -59,7 +81,7 @@ def ask_base(
         shown = same[same["id"] != example.id].head(settings.few_shot)
         messages = few_shot_messages(json.loads(getattr(example, COLUMN[form])), shown, form)
         prompts.append(render_prompt(fit_messages(messages, base.folder, settings.base_prompt_tokens)[0], base.folder))
-    return _ask(prompts, examples["task"], schemas, base, None, settings.base_prompt_tokens, settings, on_done)
+    return prompts
 
 
 def few_shot_messages(messages: list[Json], shown: pd.DataFrame, form: Form) -> list[Json]:
@@ -73,8 +95,7 @@ def few_shot_messages(messages: list[Json], shown: pd.DataFrame, form: Form) -> 
 
 def _ask(
     prompts: list[str],
-    tasks: Iterable[str],
-    schemas: dict[str, Json | None],
+    schemas: list[Json | None],
     base: BaseFiles,
     adapter: Path | None,
     prompt_tokens: int,
@@ -83,4 +104,4 @@ def _ask(
 ) -> list[Completion]:
     context = prompt_tokens + settings.max_answer_tokens + 64
     with Engine(base.gguf, adapter, context) as engine:
-        return engine.complete(prompts, [schemas.get(task) for task in tasks], settings.max_answer_tokens, on_done)
+        return engine.complete(prompts, schemas, settings.max_answer_tokens, on_done)

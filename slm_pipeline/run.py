@@ -21,7 +21,7 @@ from slm_pipeline.settings import Settings
 
 CURATED, SCOREBOARD = "s2_curate/curated_calls", "s6_refine/scoreboard"
 
-SCOREBOARD_WIDTH = 180
+SCOREBOARD_WIDTH = 120
 """In columns: narrower, its cells break in the middle of words."""
 
 

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
 
     # S3
     cluster_sample: int = Field(20_000, description="calls at most that re-clustering reads, drawn by seed")
-    min_task_calls: int = Field(6, description="training-split calls that a recurring prompt needs to be a task")
+    min_task_calls: int = Field(4, description="training-split calls that a recurring prompt needs to be a task")
     own_group_calls: int = Field(150, description="training-split calls from which a task is a group of its own")
     min_group_calls: int = Field(40, description="training-split calls below which a group is not trained")
     min_text_calls: int = Field(30, description="training-split calls of a task that only its wording makes recognisable")

@@ -1,14 +1,15 @@
 """`slm bench train`: the answer-position trainer against TRL's SFTTrainer, on the same model, data, batches and LoRA weights."""
 
 import multiprocessing
+import sys
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
-STEPS_OF_EPOCHS = 2
-EXAMPLES = 160
+EXAMPLES, VALIDATION = 64, 32
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
@@ -16,15 +17,21 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
     Both sides start from the same LoRA weights, see the same batches in the same order, use AdamW with the same rates, the same
     dtype, no dropout, no gradient checkpointing, and each runs in a process of its own. `data` is a file of calls; without it
-    the sample. `loss` is the validation loss (nats per answer token) after training. Padding is not counted as tokens.
+    the sample. `loss` is the validation loss (nats per answer token) after training; `score` the share of validation answers
+    that greedy decoding gives word for word. Padding is not counted as tokens. Prints how far it is to standard error.
     """
-    sides = {}
+    from slm_pipeline.intervals import paired_interval
+
+    sides: dict[str, list[Json]] = {"ours": [], "trl": []}
     # in turns, so that a change of the machine's speed hits both: A B B A
     for side in ("ours", "trl", "trl", "ours"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            sides.setdefault(side, []).append(pool.apply(_run, (side, settings, data)))
+            sides[side].append(pool.apply(_run, (side, settings, data)))
+        print(f"{side}: {sides[side][-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
     ours, trl = sides["ours"], sides["trl"]
     speed, baseline = (sum(r["tokens"] for r in runs) / sum(r["seconds"] for r in runs) for runs in (ours, trl))
+    right, baseline_right = ours[0]["right"], trl[0]["right"]
+    sessions = [str(i) for i in range(len(right))]
     return {
         "n": ours[0]["n"],
         "seed": settings.seed,
@@ -35,9 +42,13 @@ def measure(settings: Settings, data: Path | None) -> Json:
         "loss": ours[0]["loss"],
         "baseline_loss": trl[0]["loss"],
         "loss_difference": abs(ours[0]["loss"] - trl[0]["loss"]) / trl[0]["loss"],
+        "score": fmean(right),
+        "baseline_score": fmean(baseline_right),
+        "score_diff_low": paired_interval(right, baseline_right, sessions, settings.bootstrap_samples, settings.seed).low,
+        "score_n": len(right),
         "peak_rss_mb": max(r["peak_rss_mb"] for r in ours),
         "baseline_peak_rss_mb": max(r["peak_rss_mb"] for r in trl),
-        "epochs": STEPS_OF_EPOCHS,
+        "epochs": settings.epochs,
         "dtype": ours[0]["dtype"],
     }
 
@@ -46,7 +57,7 @@ def _run(side: str, settings: Settings, data: Path | None) -> Json:
     import resource
 
     from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, mean_loss, training_dtype, with_lora
+    from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, training_dtype, with_lora
 
     base = ensure_base(settings.base_models[0], settings)
     training, validation = _encoded(settings, data, base.folder)
@@ -54,22 +65,44 @@ def _run(side: str, settings: Settings, data: Path | None) -> Json:
         settings.lora_rank,
         settings.lora_upper_layers,
         settings.learning_rate,
-        STEPS_OF_EPOCHS,
+        settings.epochs,
         settings.batch_size,
-        patience=STEPS_OF_EPOCHS,
+        patience=settings.epochs,
         seed=settings.seed,
     )
     model = with_lora(load_model(base.folder), config)
     pad = model.config.pad_token_id
     seconds = {"ours": _train_ours, "trl": _train_trl}[side](model, training, validation, config, pad, base.folder)
+    loss, right = _judge(model, validation, pad)
     return {
         "n": len(training),
-        "tokens": sum(map(len, training)) * STEPS_OF_EPOCHS,
+        "tokens": sum(map(len, training)) * settings.epochs,
         "seconds": seconds,
-        "loss": mean_loss(model, validation, settings.batch_size, pad),
+        "loss": loss,
+        "right": right,
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "dtype": str(training_dtype()).removeprefix("torch."),
     }
+
+
+def _judge(model, examples, pad: int) -> tuple[float, list[bool]]:
+    """Mean loss per answer token, and for each example whether every token of its answer is the likeliest one: then, and only
+    then, greedy decoding gives that answer. The model is run whole, whichever side trained it."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from slm_pipeline.s5_finetune.loss import IGNORED, collate
+
+    model.eval()
+    total, tokens, right = 0.0, 0, []
+    for example in examples:
+        ids, labels = collate([example], pad)
+        with torch.no_grad():
+            logits, wanted = model(input_ids=ids).logits[0, :-1].float(), labels[0, 1:]
+        logits, wanted = logits[wanted != IGNORED], wanted[wanted != IGNORED]
+        total, tokens = total + cross_entropy(logits, wanted, reduction="sum").item(), tokens + len(wanted)
+        right.append(bool((logits.argmax(-1) == wanted).all()))
+    return total / tokens, right
 
 
 def _encoded(settings: Settings, data: Path | None, folder: Path):
@@ -93,7 +126,7 @@ def _encoded(settings: Settings, data: Path | None, folder: Path):
         if len(answer) <= settings.max_answer_tokens:
             fitted, _ = fit_messages(messages, folder, settings.max_prompt_tokens)
             examples.append(Encoded(token_ids(render_prompt(fitted, folder), folder), answer))
-        if len(examples) == EXAMPLES + EXAMPLES // 5:
+        if len(examples) == EXAMPLES + VALIDATION:
             break
     return examples[:EXAMPLES], examples[EXAMPLES:]
 

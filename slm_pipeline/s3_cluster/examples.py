@@ -43,7 +43,7 @@ def build_examples(
     """
     counts: Counter[str] = Counter()
     rows = [row for call in calls.to_dict("records") if (row := _example(call, tasks, counts))]
-    counts["failures_total"] = sum(row["failed"] and row["split"] == "train" for row in rows)
+    counts["failures_total"] = int((is_failure(calls) & (calls["split"] == "train")).sum())
     counts["escalations"] = sum(row["failed"] and row["split"] != "train" for row in rows)
     rows = [row for row in rows if row["split"] == "train" or not row["failed"]]
     rows.sort(key=lambda row: (row["timestamp"], row["id"]))
@@ -66,6 +66,11 @@ def build_examples(
     kept.sort(key=lambda row: (row["split"], row["timestamp"], row["id"]))
     examples = pd.DataFrame(kept, columns=list(COLUMNS)).astype(COLUMNS)
     return examples, _summary(examples, counts)
+
+
+def is_failure(calls: pd.DataFrame) -> pd.Series:
+    """Which of the curated calls are failures: an SLM's answer was not used, and what the LLM said instead can be used."""
+    return calls["failed_model"].notna() & calls["drop_reason"].isna()
 
 
 def group_tasks(tasks: list[Json], examples: pd.DataFrame, calls: pd.DataFrame) -> Json:
@@ -124,7 +129,7 @@ def _summary(examples: pd.DataFrame, counts: Counter[str]) -> Json:
         "splits": {split: int((examples["split"] == split).sum()) for split in ("train", "validation", "calibration", "test")},
         "left_out": {reason: counts[reason] for reason in left_out},
         "failures": int(training["failed"].sum()),
-        # before thinning: the watermark of `retrain_on_fallbacks`
+        # counted as `fallback_failures` counts them: the watermark of `retrain_on_fallbacks`
         "failures_total": counts["failures_total"],
         "tasks": int(examples["task"].nunique()),
         "forms": {form: int(n) for form, n in sorted(training["form"].value_counts().items())},

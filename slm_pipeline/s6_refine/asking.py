@@ -11,6 +11,7 @@ import pandas as pd
 
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
+from slm_pipeline.resources.engine import Completion
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s6_refine.evaluation import better_form, build_report, gate_metric, score_answers, score_majority, score_teacher
@@ -19,7 +20,7 @@ from slm_pipeline.s6_refine.lm_eval_task import score_with_lm_eval, task_files
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT
 from slm_pipeline.settings import Settings
 
-EXAMPLES = "s3_cluster/task_examples"
+EXAMPLES, BASE_ANSWERS = "s3_cluster/task_examples", "s6_refine/base_answers"
 SETTINGS = {"seed", "few_shot", "max_prompt_tokens", "base_prompt_tokens", "max_answer_tokens"}
 SETTINGS |= {"bootstrap_samples", "min_test_calls", "lm_eval_limit"}
 
@@ -84,11 +85,14 @@ def _ask(
         said = ask_adapter(test, schemas, of, files.local() / "adapter.gguf", settings, _progress(system, len(test), say))
         return score_answers(system, "factored", test, said, tasks)
 
+    known = {key: Completion(**said) for key, said in _base_answers(lake, group).items()}
+
     def untuned(form: str) -> pd.DataFrame:
-        said = ask_base(test, training, schemas, base, form, settings, _progress(f"base, {form} prompt", len(test), say))
+        said = ask_base(test, training, schemas, base, form, settings, _progress(f"base, {form} prompt", len(test), say), known)
         return score_answers("base", form, test, said, tasks)
 
     forms = {form: untuned(form) for form in ("full", "factored")}
+    lake.write(BASE_ANSWERS, group, {"answers": {key: asdict(said) for key, said in sorted(known.items())}})
     frames = [forms[better_form(forms, metric)], adapted("adapter", adapter, base)]
     if opponent:
         files = lake.version(ADAPTER, group, opponent["digest"])
@@ -96,6 +100,12 @@ def _ask(
     frames += [score_teacher(test, tasks), score_majority(test, training)]
     means = {form: round(float(rows[metric].mean()), 6) if len(rows) else None for form, rows in forms.items()}
     return pd.concat(frames, ignore_index=True), means
+
+
+def _base_answers(lake: Lake, group: str) -> Json:
+    """What the untuned base answered in earlier evaluations; it answers the same again, and its full prompts are the dearest part."""
+    written = lake.read(BASE_ANSWERS, group)
+    return written.json("answers") if written else {}
 
 
 def _progress(what: str, calls: int, say: Callable[[str], None]) -> Callable[[], None]:

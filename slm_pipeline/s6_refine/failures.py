@@ -6,6 +6,7 @@ import pandas as pd
 
 from slm_pipeline.answers import render_answer
 from slm_pipeline.records import Answer, Json, ToolCall
+from slm_pipeline.s3_cluster.examples import is_failure
 
 CURATED_COLUMNS = ["id", "day", "split", "answer", "failed_model", "failed_answer", "failed_reason", "drop_reason"]
 ASSIGNMENT_COLUMNS = ["id", "task", "group"]
@@ -19,7 +20,7 @@ def count_failures(curated: pd.DataFrame, assignments: pd.DataFrame) -> tuple[Js
     and there only what can be trained on: a failure in another split stays unseen and is counted as `held_out`. Calls
     without a group are left out.
     """
-    failed = curated[curated["failed_model"].notna() & curated["drop_reason"].isna()]
+    failed = curated[is_failure(curated)]
     failed = failed.merge(assignments[ASSIGNMENT_COLUMNS], on="id").dropna(subset="group").sort_values(["group", "day", "id"])
     counts = {group: _count(rows[rows["split"] == "train"], len(rows)) for group, rows in failed.groupby("group")}
     rows = failed[failed["split"] == "train"].rename(columns={"failed_model": "model", "failed_reason": "reason"})

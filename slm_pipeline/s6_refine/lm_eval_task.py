@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from slm_pipeline.records import Json
+from slm_pipeline.settings import REPOSITORY
 
 METRIC = "exact_match"
 OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
@@ -70,12 +71,19 @@ def score_with_lm_eval(task_dir: Path, group: str, base: Path, adapter: Path | N
 
 
 def command_line(task_dir: Path, group: str, base: Path, adapter: Path | None, limit: int = 0, batch_size: int = 8) -> str:
-    """The shell command that reproduces `score_with_lm_eval` with lm-eval's own CLI."""
+    """The shell command that reproduces `score_with_lm_eval` with lm-eval's own CLI, to be given in the repository's root."""
+    base, adapter = _seen_from(task_dir, base), adapter and _seen_from(task_dir, adapter)
     arguments = ["lm_eval", "run", "--model", "hf", "--model_args", ",".join(f"{k}={v}" for k, v in _model_args(base, adapter).items())]
     arguments += ["--tasks", group, "--include_path", ".", "--batch_size", str(batch_size), "--device", "cpu"]
     arguments += ["--limit", str(limit)] if limit else []
     offline = " ".join(f"{name}={value}" for name, value in OFFLINE.items())
-    return f"cd {shlex.quote(str(task_dir))} && {offline} {shlex.join(arguments)}"
+    return f"cd {shlex.quote(str(_seen_from(REPOSITORY, task_dir)))} && {offline} {shlex.join(arguments)}"
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """`path` relative to `folder`, if both lie in the repository."""
+    inside = all(p.resolve().is_relative_to(REPOSITORY) for p in (folder, path))
+    return Path(os.path.relpath(path.resolve(), folder.resolve())) if inside else path
 
 
 def _model_args(base: Path, adapter: Path | None) -> dict[str, Any]:

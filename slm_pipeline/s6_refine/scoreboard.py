@@ -8,8 +8,9 @@ from slm_pipeline.records import Json
 from slm_pipeline.s6_refine.evaluation import compare, measure
 from slm_pipeline.settings import Settings
 
-HEAD = "| group | score | n | base | adapter | gain | tool | majority tool | champion | gate | tokens | latency p50 |"
-RULE = "|---|---|---:|---:|---:|---|---:|---:|---|---|---:|---:|"
+HEAD = "| group | n | base | adapter | gain, points | right tool | majority tool | champion |"
+RULE = "|---|---:|---:|---:|---|---:|---:|---|"
+SCORE = {"call": "whole calls right", "similarity": "text similarity"}
 
 
 def build_scoreboard(
@@ -56,19 +57,24 @@ def pool(reports: Mapping[str, Json], predictions: pd.DataFrame, settings: Setti
 
 
 def as_markdown(scoreboard: Json) -> str:
-    """The scoreboard as a Markdown table, pooled lines last."""
+    """The scoreboard as a Markdown table, pooled lines last, then what the gate says of each group."""
     lines = [HEAD, RULE]
     for row in scoreboard["groups"]:
         lines.append(
-            f"| {row['group']} | {row['score']} | {row['n']} | {share(row['base'])} | {share(row['adapter'])} | {change(row['gain'])} "
-            f"| {share(row['tool'])} | {share(row['majority'])} | {row['champion'] or 'none'} | {row['gate']} "
-            f"| {_number(row['prompt_tokens'])} + {_number(row['completion_tokens'])} | {_number(row['latency_p50_ms'])} ms |"
+            f"| {row['group']} | {row['n']} | {share(row['base'])} | {share(row['adapter'])} | {change(row['gain'])} "
+            f"| {share(row['tool'])} | {share(row['majority'])} | {row['champion'] or 'none'} |"
         )
     for metric, row in scoreboard["pooled"].items():
+        groups = "1 group" if row["groups"] == 1 else f"{row['groups']} groups"
         lines.append(
-            f"| **all {row['groups']} groups** | {metric} | {row['n']} "
-            f"| {share(row['base'])} | {share(row['adapter'])} | {change(row['gain'])} "
-            f"| {share(row.get('tool'))} | {share(row.get('majority'))} | | | | |"
+            f"| **all: {groups}, {SCORE[metric]}** | {row['n']} | {share(row['base'])} | {share(row['adapter'])} "
+            f"| {change(row['gain'])} | {share(row.get('tool'))} | {share(row.get('majority'))} | |"
+        )
+    lines.append("")
+    for row in scoreboard["groups"]:
+        lines.append(
+            f"- {row['group']}: {row['gate']}. Score: {SCORE[row['score']]}; {_number(row['prompt_tokens'])} tokens in, "
+            f"{_number(row['completion_tokens'])} out, {_number(row['latency_p50_ms'])} ms at the median."
         )
     if (tool := scoreboard["pooled"].get("call", {}).get("tool_gain")) and tool["mean"] is not None:
         lines += ["", f"Right tool more often than each task's majority tool by {change(tool)} (n = {tool['n']})."]

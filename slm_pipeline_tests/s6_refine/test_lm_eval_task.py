@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from slm_pipeline.s6_refine.lm_eval_task import command_line, score_with_lm_eval, task_files
+from slm_pipeline_tests.tiny import make_tiny_base
 
 GROUP = "tiny-00000000"
 PROMPTS = [f"<|im_start|>user\nsay {word}<|im_end|>\n<|im_start|>assistant\n" for word in ("one", "two", "three", "four")]
@@ -15,29 +16,7 @@ PROMPTS = [f"<|im_start|>user\nsay {word}<|im_end|>\n<|im_start|>assistant\n" fo
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """A random two-layer Llama with a byte-level tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("base")
-    specials = ["<|im_start|>", "<|im_end|>"]
-    vocabulary = {token: i for i, token in enumerate(specials + sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=specials[0], eos_token=specials[1], pad_token=specials[1])
-    fast.save_pretrained(folder)
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=512,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return make_tiny_base(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")

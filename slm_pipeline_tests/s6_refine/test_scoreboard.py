@@ -62,9 +62,10 @@ def test_rows_are_the_reports_figures(board, reports):
 
 def test_the_table_reads_well(board):
     table = as_markdown(board)
-    assert "| large-1 | call | 40 | 30.0% | 80.0% | +50.0 [" in table
-    assert "too few test calls: 10, 20 needed" in table
-    assert "| **all 2 groups** | call | 50 |" in table
+    assert "| large-1 | 40 | 30.0% | 80.0% | +50.0 [" in table
+    assert "- small-2: too few test calls: 10, 20 needed. Score: whole calls right; " in table
+    assert "| **all: 2 groups, whole calls right** | 50 |" in table
+    assert max(map(len, table.splitlines()[:6])) <= 120, "a terminal would break it"
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
 
 

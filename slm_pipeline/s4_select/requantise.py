@@ -1,0 +1,32 @@
+"""Rewrites a GGUF model with its matrices as Q8_0."""
+
+from pathlib import Path
+
+
+def to_q8_0(source: Path, target: Path) -> None:
+    """Write the GGUF model `source` to `target` with every matrix in eight bits; keys, vectors and vocabulary stay.
+
+    llama.cpp multiplies Q8_0 faster than Q4_1 on a processor, most of all in long prompts, and eight bits reproduce the
+    weights that training starts from almost exactly.
+    """
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, LlamaFileType, dequantize, quantize
+
+    reader = GGUFReader(source)
+    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":  # the writer writes these itself
+            continue
+        value = LlamaFileType.MOSTLY_Q8_0.value if field.name == "general.file_type" else field.contents()
+        element = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, value, field.types[0], sub_type=element)
+    for tensor in reader.tensors:
+        weights = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        if weights.ndim == 1:
+            writer.add_tensor(tensor.name, weights)
+        else:
+            writer.add_tensor(tensor.name, quantize(weights, GGMLQuantizationType.Q8_0), raw_dtype=GGMLQuantizationType.Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
