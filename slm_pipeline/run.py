@@ -9,7 +9,6 @@ from functools import partial
 
 import dagster as dg
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from slm_pipeline.automation.sensors import day_range_tags
@@ -18,11 +17,9 @@ from slm_pipeline.instance import open_instance, process_tags, recover_dead_runs
 from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.settings import Settings
+from slm_pipeline.status import print_scoreboard
 
-CURATED, SCOREBOARD = "s2_curate/curated_calls", "s6_refine/scoreboard"
-
-SCOREBOARD_WIDTH = 120
-"""In columns: narrower, its cells break in the middle of words."""
+CURATED = "s2_curate/curated_calls"
 
 
 class StageFailed(RuntimeError):
@@ -83,13 +80,6 @@ def run_loop(settings: Settings, console: Console) -> None:
         stage("S6     report", partial(loop.execute, "report"))
     print_scoreboard(loop.lake, console)
     console.print(f"The loop took {_seconds(time.monotonic() - began)}. `slm up` shows it in the browser.")
-
-
-def print_scoreboard(lake: Lake, console: Console) -> None:
-    """The newest scoreboard, or that there is none."""
-    scoreboard = lake.read(SCOREBOARD)
-    text = scoreboard.bytes("scoreboard.md").decode() if scoreboard else "There is no scoreboard yet: `slm run` makes one."
-    console.print(Markdown(text), width=max(console.width, SCOREBOARD_WIDTH), no_wrap=True)
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:

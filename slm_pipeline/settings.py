@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     probe_examples: int = Field(16, description="validation examples that rank candidate bases")
     few_shot: int = Field(2, description="examples in the untuned base's prompt")
     lm_eval_limit: int = Field(40, description="test examples scored through lm-eval as well; 0: all of them")
-    lm_eval_batch: int = Field(16, description="prompts that lm-eval decodes side by side")
+    lm_eval_batch: int = Field(40, description="prompts that lm-eval decodes side by side")
     lm_eval_tolerance: float = Field(0.1, description="how far our exact match of an adapter may lie from that of lm-eval")
     bootstrap_samples: int = 2_000
     min_test_calls: int = Field(20, description="test calls below which the gate refuses to judge")

@@ -9,11 +9,15 @@ from rich.table import Table
 from slm_pipeline.automation.state import PARTITION_TAG, UNFINISHED, failure_totals, failures_seen, group_keys
 from slm_pipeline.instance import open_instance
 from slm_pipeline.lake import Lake
+from slm_pipeline.records import Json
 from slm_pipeline.resources import tracking
-from slm_pipeline.run import print_scoreboard
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s6_refine.scoreboard import SCORE, change, gate_line, share, tool_line
 from slm_pipeline.settings import Settings
 from slm_pipeline.up import answers
+
+SCOREBOARD_WIDTH = 112
+"""In columns, for output that is no terminal: narrower, its cells break."""
 
 
 def print_status(settings: Settings, console: Console) -> None:
@@ -25,6 +29,30 @@ def print_status(settings: Settings, console: Console) -> None:
     console.print(_runs(open_instance(settings)))
     for name, url, probe in (("Dagster", settings.dagster_url, "server_info"), ("MLflow", settings.mlflow_url, "health")):
         console.print(f"{name:<8} {url if answers(f'{url}/{probe}') else 'is not running; `slm up` starts it'}", highlight=False)
+
+
+def print_scoreboard(lake: Lake, console: Console) -> None:
+    """The newest scoreboard, or that there is none."""
+    written = lake.read("s6_refine/scoreboard")
+    if written is None:
+        console.print("There is no scoreboard yet: `slm run` makes one.")
+        return
+    board = written.json("scoreboard")
+    table = Table(
+        "Group", "n", "Base", "Adapter", "Gain, points", "Right tool (majority)", "Champion", title="Scores", title_justify="left"
+    )
+    for row in board["groups"]:
+        table.add_row(row["group"], *_scores(row), row["champion"] or "none: the base")
+    for metric, row in board["pooled"].items():
+        table.add_row(f"all groups: {SCORE[metric]}", *_scores(row), "", style="bold")
+    console.print(table, width=max(console.width, SCOREBOARD_WIDTH))
+    for line in (*map(gate_line, board["groups"]), tool_line(board)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _scores(row: Json) -> list[str]:
+    tool = f"{share(row['tool'])} ({share(row['majority'])})" if row.get("tool") else ""
+    return [str(row["n"]), share(row["base"]), share(row["adapter"]), change(row["gain"]), tool]
 
 
 def _log_line(settings: Settings) -> str:

@@ -64,7 +64,8 @@ def full_messages(request: Json) -> list[Json]:
     """The messages that an untuned base sees: nothing taken away, tools as JSON in the system message, the same simple roles."""
     parts = [system_of(request) or ""]
     if tools := request.get("tools"):
-        parts.append(INSTRUCTION + "\n" + "\n".join(json.dumps(function, ensure_ascii=False) for function in functions_of(tools)))
+        described = (json.dumps(function, ensure_ascii=False, separators=(",", ":")) for function in functions_of(tools))
+        parts.append(INSTRUCTION + "\n" + "\n".join(described))
     elif request.get("response_format"):
         parts.append("Answer in this format: " + json.dumps(request["response_format"], ensure_ascii=False))
     system = "\n\n".join(part for part in parts if part)

@@ -7,17 +7,22 @@ the upper layers only, so nothing is back-propagated through the lower ones, whi
 import json
 import os
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# Threads that spin while they wait cost a factor of ten as soon as anything else runs on the cores
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Threads that spin while they wait cost a factor of ten as soon as anything else runs on the cores. torch reads this when it is
+# first imported; llama.cpp, which waits after every one of its small products, would write a third as fast with it.
+os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import torch
 
+del os.environ["OMP_WAIT_POLICY"]
+
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
+from slm_pipeline.s5_finetune.lora import merge_in_forward
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def with_lora(model, config: LoraConfig):
     from peft import LoraConfig as PeftConfig
     from peft import get_peft_model
 
+    # peft asks transformers by a name that the latter has deprecated
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     linear = {name.rsplit(".", 1)[-1] for name, m in model.get_decoder().named_modules() if isinstance(m, torch.nn.Linear)}
     torch.manual_seed(config.seed)
     return get_peft_model(
@@ -105,6 +112,7 @@ def train(
     if checkpoint and checkpoint.exists():
         progress, best = _resume(checkpoint, weights, optimizer, schedule)
     model.train()
+    merge_in_forward(model)
     loss_of = FrozenPart(model, config.trained_layers(model.config.num_hidden_layers), training + validation, config.batch_size, pad).loss
     while progress.epoch < config.epochs and progress.epoch - progress.best_epoch <= config.patience:
         batches = batches_by_length(training, config.batch_size, config.seed, progress.epoch)

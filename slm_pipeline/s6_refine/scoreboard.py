@@ -70,16 +70,24 @@ def as_markdown(scoreboard: Json) -> str:
             f"| **all: {groups}, {SCORE[metric]}** | {row['n']} | {share(row['base'])} | {share(row['adapter'])} "
             f"| {change(row['gain'])} | {share(row.get('tool'))} | {share(row.get('majority'))} | |"
         )
-    lines.append("")
-    for row in scoreboard["groups"]:
-        lines.append(
-            f"- {row['group']}: {row['gate']}. Score: {SCORE[row['score']]}; {_number(row['prompt_tokens'])} tokens in, "
-            f"{_number(row['completion_tokens'])} out, {_number(row['latency_p50_ms'])} ms at the median."
-        )
-    if (tool := scoreboard["pooled"].get("call", {}).get("tool_gain")) and tool["mean"] is not None:
-        lines += ["", f"Right tool more often than each task's majority tool by {change(tool)} (n = {tool['n']})."]
-    lines += ["", f"{scoreboard['champions']} champion(s). Gains are paired; brackets hold 95 % intervals that resample sessions."]
+    lines += ["", *(f"- {gate_line(row)}" for row in scoreboard["groups"]), "", tool_line(scoreboard)]
     return "\n".join(lines) + "\n"
+
+
+def gate_line(row: Json) -> str:
+    """What the gate says of a group, and what an answer of its adapter takes."""
+    takes = f"{_number(row['prompt_tokens'])} tokens in, {_number(row['completion_tokens'])} out"
+    return f"{row['group']}: {row['gate']}. Score: {SCORE[row['score']]}; {takes}, {_number(row['latency_p50_ms'])} ms at the median."
+
+
+def tool_line(scoreboard: Json) -> str:
+    """How much oftener the right tool is named than by always naming the task's majority tool, and how to read the figures."""
+    tool = scoreboard["pooled"].get("call", {}).get("tool_gain")
+    more = (
+        f"Right tool more often than each task's majority tool by {change(tool)} points (n = {tool['n']}). " if tool and tool["n"] else ""
+    )
+    champions = f"{scoreboard['champions']} champion{'' if scoreboard['champions'] == 1 else 's'}"
+    return f"{more}{champions}. Gains are paired; brackets hold 95 % intervals that resample sessions."
 
 
 def share(interval: Json | None) -> str:

@@ -5,6 +5,7 @@ import torch
 
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
+from slm_pipeline.s5_finetune.lora import merge_in_forward
 from slm_pipeline.s5_finetune.loss import answer_loss, collate
 from slm_pipeline.s5_finetune.trainer import LoraConfig, batches_by_length, load_model, train, with_lora
 from slm_pipeline_tests.tiny import make_tiny_base
@@ -104,3 +105,24 @@ def test_every_example_is_seen_as_often_as_it_says():
     assert len(seen) == 13
     assert seen.count(pool[-1]) == 3
     assert batches != batches_by_length(pool, 4, seed=1, epoch=1)
+
+
+def test_merged_layers_give_the_outputs_and_gradients_of_peft(folder):
+    model, batch = fresh(folder).float(), examples(6)  # fp32 on any machine
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    ids, labels = collate(batch, PAD)
+    measured = []
+    for prepare in (lambda model: None, merge_in_forward):
+        prepare(model)
+        model.zero_grad()
+        loss, _ = answer_loss(model, {"input_ids": ids}, labels)
+        loss.backward()
+        measured.append((loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}))
+    (loss, gradients), (merged_loss, merged_gradients) = measured
+    assert merged_loss == pytest.approx(loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(merged_gradients[name], gradient, rtol=1e-3, atol=1e-6)
+        assert gradient.abs().max() > 0
