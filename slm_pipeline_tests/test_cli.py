@@ -16,6 +16,7 @@ from slm_pipeline.cli import app
 from slm_pipeline.instance import open_instance, process_tags, recover_dead_runs
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.settings import get_settings
+from slm_pipeline_tests.test_web_server import free_port
 
 
 def slm(*arguments):
@@ -67,7 +68,9 @@ def test_running_an_empty_log_says_what_to_do(home):
     assert "slm import" in result.output
 
 
-def test_status_of_an_empty_home_prints_what_is_missing(home):
+def test_status_of_an_empty_home_prints_what_is_missing(home, monkeypatch):
+    for name in ("SLM_DAGSTER_PORT", "SLM_MLFLOW_PORT"):  # another checkout's servers may run at the default ports
+        monkeypatch.setenv(name, str(free_port()))
     result = slm("status")
     assert result.exit_code == 0, result.output
     assert "slm run" in result.output
