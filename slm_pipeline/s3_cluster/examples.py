@@ -36,16 +36,16 @@ def build_examples(
 ) -> tuple[pd.DataFrame, Json]:
     """The examples (COLUMNS, sorted by split, timestamp, id) of curated calls with a column `task`, and the summary.
 
-    Validation, calibration and test keep every call that has a target, except escalations: those were picked because an SLM
-    failed, so they would make the traffic look harder than it is. Training loses what S2 dropped, answers of more than
-    `max_answer_tokens`, repeats of another training example in varying part and answer (its `weight` counts them; a failed
-    one stays, as failed), and whatever has the varying part of a test example.
+    Validation, calibration and test keep every call that has a target, except those that an SLM was asked before: where it failed
+    they would make the traffic look harder than it is, where it passed easier, and a replay repeats a call that is there. Training
+    loses what S2 dropped, answers of more than `max_answer_tokens`, repeats of another training example in varying part and
+    answer (its `weight` counts them; a failed one stays, as failed), and whatever has the varying part of a test example.
     """
     counts: Counter[str] = Counter()
     rows = [row for call in calls.to_dict("records") if (row := _example(call, tasks, counts))]
     counts["failures_total"] = int((is_failure(calls) & (calls["split"] == "train")).sum())
-    counts["escalations"] = sum(row["failed"] and row["split"] != "train" for row in rows)
-    rows = [row for row in rows if row["split"] == "train" or not row["failed"]]
+    counts["asked_an_slm"] = sum(row["asked_an_slm"] and row["split"] != "train" for row in rows)
+    rows = [row for row in rows if row["split"] == "train" or not row["asked_an_slm"]]
     rows.sort(key=lambda row: (row["timestamp"], row["id"]))
     asked_in_test = {row["asked"] for row in rows if row["split"] == "test"}
     training: dict[tuple[str, str], Json] = {}
@@ -109,6 +109,7 @@ def _example(call: Json, tasks: dict[str, Json], counts: Counter[str]) -> Json |
         "answer": _encodable(render_answer(answer, request.get("tools"))),
         "teacher_answer": None if pd.isna(recorded) else _encodable(render_answer(read_answer(recorded), request.get("tools"))),
         "failed": pd.notna(call["failed_model"]),
+        "asked_an_slm": pd.notna(call["failed_model"]) or call["served_by"] == "slm",
         "asked": _normal(f"{call['task']} {json.dumps(messages[1:])}"),
     }
 
@@ -124,7 +125,7 @@ def _normal(text: str) -> str:
 
 def _summary(examples: pd.DataFrame, counts: Counter[str]) -> Json:
     training = examples[examples["split"] == "train"]
-    left_out = ("dropped_by_curation", "template_changed", "over_long", "near_duplicates", "same_as_test", "escalations")
+    left_out = ("dropped_by_curation", "template_changed", "over_long", "near_duplicates", "same_as_test", "asked_an_slm")
     return {
         "splits": {split: int((examples["split"] == split).sum()) for split in ("train", "validation", "calibration", "test")},
         "left_out": {reason: counts[reason] for reason in left_out},

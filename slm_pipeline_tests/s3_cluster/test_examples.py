@@ -81,9 +81,24 @@ def test_repeats_are_thinned_from_training_only_and_a_failure_stays():
     assert kept[["id", "failed", "weight"]].values.tolist() == [["failed", True, 3]]
     assert rows[1]["id"] not in set(training["id"])
     assert (examples["split"] == "test").sum() == 2
-    nothing = dict.fromkeys(("dropped_by_curation", "template_changed", "over_long", "escalations"), 0)
+    nothing = dict.fromkeys(("dropped_by_curation", "template_changed", "over_long", "asked_an_slm"), 0)
     assert summary["left_out"] == nothing | {"near_duplicates": 2, "same_as_test": 1}
     assert summary["failures"] == 1
+
+
+def test_calls_that_an_slm_was_asked_never_enter_the_test_split():
+    """Neither those it failed on nor those it passed: either alone would shift what the test split measures."""
+    rows = made.template_rows(40)
+    before, *_ = examples_of(rows)
+    gold = {"target_source": "gold", "session_id": "again"}
+    tried = [
+        rows[8] | gold | {"id": "passed", "split": "test", "served_by": "slm"},
+        rows[8] | gold | {"id": "failed", "split": "test", "served_by": "llm", "failed_model": "slm"},
+        rows[8] | gold | {"id": "validated", "split": "validation", "served_by": "slm"},
+    ]
+    examples, summary, *_ = examples_of(rows + tried)
+    assert list(examples["id"]) == list(before["id"])
+    assert summary["left_out"]["asked_an_slm"] == 3
 
 
 def test_long_and_dropped_answers_are_not_trained_on_but_tested():
