@@ -49,7 +49,8 @@ def up(settings: Settings, console: Console) -> None:
     recover_dead_runs(instance)
     logs = prepare_dagster_home(settings) / "servers"
     logs.mkdir(exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: what a script starts in the background ignores it
+        signal.signal(stop, signal.default_int_handler)
     try:
         with _services(logs) as start:
             code_port = str(_free_port(settings.host))

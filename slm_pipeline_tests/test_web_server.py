@@ -29,7 +29,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(folder, **environment):
+def start(folder, ignored=None, **environment):
+    """`slm up` with its state in `folder`; a signal `ignored` by whoever starts it."""
     ports = {"SLM_DAGSTER_PORT": str(free_port()), "SLM_MLFLOW_PORT": str(free_port())}
     state = {"SLM_HOME": str(folder), "SLM_DAGSTER_HOME": str(folder / "dagster"), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
@@ -39,6 +40,7 @@ def start(folder, **environment):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=ignored and (lambda: signal.signal(ignored, signal.SIG_IGN)),
     )
 
 
@@ -57,7 +59,8 @@ def gone(processes):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    process = start(tmp_path_factory.mktemp("state"))
+    # as a script's `slm up &` starts it: Ctrl-C's signal is ignored unless it is asked for
+    process = start(tmp_path_factory.mktemp("state"), ignored=signal.SIGINT)
     printed = read_until(process, "Ctrl-C")
     yield process, re.findall(r"http://\S+", printed)
     if process.poll() is None:
