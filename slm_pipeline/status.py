@@ -16,9 +16,6 @@ from slm_pipeline.s6_refine.scoreboard import SCORE, change, gate_line, share, t
 from slm_pipeline.settings import Settings
 from slm_pipeline.up import answers
 
-SCOREBOARD_WIDTH = 112
-"""In columns, for output that is no terminal: narrower, its cells break."""
-
 
 def print_status(settings: Settings, console: Console) -> None:
     """Print the state of the loop; changes nothing."""
@@ -45,7 +42,7 @@ def print_scoreboard(lake: Lake, console: Console) -> None:
         table.add_row(row["group"], *_scores(row), row["champion"] or "none: the base")
     for metric, row in board["pooled"].items():
         table.add_row(f"all groups: {SCORE[metric]}", *_scores(row), "", style="bold")
-    console.print(table, width=max(console.width, SCOREBOARD_WIDTH))
+    console.print(table)
     for line in (*map(gate_line, board["groups"]), tool_line(board)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
