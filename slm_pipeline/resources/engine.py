@@ -1,4 +1,4 @@
-"""llama.cpp in this process: one base, at most one adapter, greedy completions under a JSON schema.
+"""llama.cpp in a process beside this one: one base, at most one adapter, greedy completions under a JSON schema.
 
 One engine never sees two adapters: llama.cpp reuses cached prompts across them, which mixes their answers. Prompts are asked
 one after the other, in an order that the prompts alone fix: decoded side by side, the same prompt would now and then get
@@ -6,6 +6,8 @@ another answer.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,30 +33,17 @@ class Engine:
     """A running model; use it in a `with` block. `context` is the room in tokens for one prompt and its answer."""
 
     def __init__(self, gguf: Path, adapter: Path | None, context: int):
-        import os
-
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.n_ctx = context
-        params.n_parallel = 1
-        params.warmup = False
-        params.verbosity = -1
-        params.n_gpu_layers = 0
-        for cpu in (params.cpuparams, params.cpuparams_batch):
-            cpu.n_threads = os.cpu_count() or 1
-            # llama.cpp's threads spin by default; with anything else on the cores that costs a factor of nine
-            cpu.poll = 0
-        if adapter:
-            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
-        self._server = xllamacpp.Server(params)
+        self._model = gguf
+        arguments = [str(gguf), str(context), *([str(adapter)] if adapter else [])]
+        command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> "Engine":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        del self._server
+        with self._process:
+            self._process.stdin.close()
 
     def complete(
         self, prompts: Sequence[str], schemas: Sequence[Json | None], max_tokens: int, on_done: Callable[[], None] = lambda: None
@@ -74,9 +63,20 @@ class Engine:
         if schema is not None:
             body["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"
         start = perf_counter()
-        reply = self._server.handle_completions(body)
+        reply = self._ask(body)
         if "choices" not in reply:
             raise RuntimeError(f"llama.cpp refused a prompt: {reply.get('error', reply)}")
         usage = reply["usage"]
         elapsed = (perf_counter() - start) * 1000
         return Completion(reply["choices"][0]["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed)
+
+    def _ask(self, body: Json) -> Json:
+        try:
+            self._process.stdin.write(json.dumps(body) + "\n")
+            self._process.stdin.flush()
+            reply = self._process.stdout.readline()
+        except BrokenPipeError:
+            reply = ""
+        if not reply:
+            raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
+        return json.loads(reply)

@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 # Threads that spin while they wait cost a factor of ten as soon as anything else runs on the cores. torch reads this when it is
-# first imported; llama.cpp, which waits after every one of its small products, would write a third as fast with it.
-os.environ["OMP_WAIT_POLICY"] = "passive"
+# first imported, unless the user has set something else; llama.cpp's process must not inherit it.
+if unset := "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import torch
 
-del os.environ["OMP_WAIT_POLICY"]
+if unset:
+    del os.environ["OMP_WAIT_POLICY"]
 
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
