@@ -71,17 +71,24 @@ class Lake:
         return f"{self.root}/{asset}/{quote(partition, safe='') if partition else 'all'}"
 
     def write(
-        self, asset: str, partition: str | None, contents: Mapping[str, Content], inputs: str = "", keep_old: bool = False
+        self,
+        asset: str,
+        partition: str | None,
+        contents: Mapping[str, Content],
+        inputs: str = "",
+        keep_old: bool = False,
+        version: str | None = None,
     ) -> Artefact:
         """Write one version and point to it.
 
         `asset` is "<stage>/<asset>". A DataFrame becomes `<name>.parquet`, bytes and str go to the file `<name>` as they
         are, anything else becomes `<name>.json`. `inputs` is the digest of what the artefact was made from. Superseded
-        versions are deleted unless `keep_old`.
+        versions are deleted unless `keep_old`. The artefact's digest is that of its files, or `version` where these also hold
+        measured times, which must not make equal results differ.
         """
         files = dict(_encode(name, content) for name, content in contents.items())
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-        version = digest(sums)
+        version = version or digest(sums)
         folder = self._folder(asset, partition)
         path = f"{folder}/{version}"
         self.fs.makedirs(path, exist_ok=True)

@@ -51,7 +51,8 @@ def evaluate(group: str, champion: AdapterVersion | None, settings: Settings, sa
     report = build_report(test, predictions, settings, facts)
     report["gate"] = asdict(judge(report, settings, adapter.digest))
     task, report["lm_eval"] = _lm_eval(group, test, predictions, base, adapter, settings)
-    return lake.write(REPORT, group, {"report": report, "predictions": predictions, **task}, inputs), True
+    version = digest(inputs, report["scores_digest"], report["lm_eval"])
+    return lake.write(REPORT, group, {"report": report, "predictions": predictions, **task}, inputs, version=version), True
 
 
 def _opponent(written: Artefact | None, adapter: Artefact, champion: AdapterVersion | None) -> Json | None:
@@ -92,7 +93,8 @@ def _ask(
         return score_answers("base", form, test, said, tasks)
 
     forms = {form: untuned(form) for form in ("full", "factored")}
-    lake.write(BASE_ANSWERS, group, {"answers": {key: asdict(said) for key, said in sorted(known.items())}})
+    answers = {key: asdict(said) for key, said in sorted(known.items())}
+    lake.write(BASE_ANSWERS, group, {"answers": answers}, version=digest({key: said.text for key, said in known.items()}))
     frames = [forms[better_form(forms, metric)], adapted("adapter", adapter, base)]
     if opponent:
         files = lake.version(ADAPTER, group, opponent["digest"])

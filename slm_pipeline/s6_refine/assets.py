@@ -3,7 +3,7 @@
 import dagster as dg
 import pandas as pd
 
-from slm_pipeline.lake import Artefact, Lake
+from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.partitions import groups
 from slm_pipeline.plots import as_markdown_image, groups_png, scores_png
 from slm_pipeline.resources import tracking
@@ -12,7 +12,7 @@ from slm_pipeline.s6_refine.evaluation import metrics
 from slm_pipeline.s6_refine.failures import ASSIGNMENT_COLUMNS, CURATED_COLUMNS, count_failures, totals_table
 from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
-from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard
+from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard, without_times
 from slm_pipeline.settings import Settings, get_settings
 
 FAILURES, SCOREBOARD = "s6_refine/fallback_failures", "s6_refine/scoreboard"
@@ -79,7 +79,8 @@ def scoreboard() -> dg.MaterializeResult:
         return dg.MaterializeResult(metadata={"scoreboard": "no group was evaluated yet"})
     board, plot = _draw(written, lake, settings)
     text = as_markdown(board)
-    artefact = lake.write(SCOREBOARD, None, {"scoreboard": board, "scoreboard.md": text, "scoreboard.png": plot})
+    version = digest({group: report.digest for group, report in written.items()}, without_times(board))
+    artefact = lake.write(SCOREBOARD, None, {"scoreboard": board, "scoreboard.md": text, "scoreboard.png": plot}, version=version)
     metadata = {
         "scoreboard": dg.MetadataValue.md(text),
         "plot": dg.MetadataValue.md(as_markdown_image(plot, "accuracy by group")),

@@ -30,6 +30,11 @@ def build_scoreboard(
     }
 
 
+def without_times(scoreboard: Json) -> Json:
+    """The scoreboard without its measured latencies: what is the same wherever the same answers were given."""
+    return scoreboard | {"groups": [{key: value for key, value in row.items() if key != "latency_p50_ms"} for row in scoreboard["groups"]]}
+
+
 def pool(reports: Mapping[str, Json], predictions: pd.DataFrame, settings: Settings) -> Json:
     """Figures over all groups of one gate metric, {"call": {...}, "similarity": {...}}.
 
