@@ -50,7 +50,7 @@ def candidate_models() -> dg.MaterializeResult:
 def selected_base(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """The base model of a group, chosen by asking every candidate some validation examples.
 
-    Each untuned candidate is asked with the full and with the factored prompt, shown training examples, and decoded under
+    Each untuned candidate is asked with the factored prompt, as the adapter will be, shown training examples, and decoded under
     the tools' schema. Nothing is asked again while examples, candidates and settings are the same.
     """
     settings, group = get_settings(), context.partition_key
