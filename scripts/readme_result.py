@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from slm_pipeline.lake import Lake
+from slm_pipeline.s5_finetune.trainer import training_dtype
 from slm_pipeline.s6_refine.scoreboard import change, share
 from slm_pipeline.settings import REPOSITORY, get_settings
 
@@ -23,7 +24,8 @@ SECTION = """\
 
 Both sides are decoded under the same schema constraint; the base is shown two examples and asked in two forms, of which the better counts
 (all tool schemas in full: {full:.1%}; factored like the adapter's prompt: {factored:.1%}). The scoreboard prints these figures; the two
-prompt forms stand in the panel of `eval_report`. The loop took {took} on two cores without AVX-512.
+prompt forms stand in the panel of `eval_report`. The loop took {took} on two cores that train in {dtype}
+(bfloat16 where the processor multiplies it natively, else float32, which takes longer).
 """
 
 
@@ -48,6 +50,7 @@ def result(demo_log: str) -> str:
         tool=share(systems["adapter"]["tool"]),
         tool_gain=change(gain["majority"]["tool"]),
         **report["base"]["forms"],
+        dtype=str(training_dtype()).removeprefix("torch."),
         took=re.search(r"The loop took ([\d.]+ \w+)", demo_log)[1].replace("min", "minutes"),
     )
     return re.sub(r"(?<=\d)%", " %", section)

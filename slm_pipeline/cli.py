@@ -1,18 +1,16 @@
 """The `slm` command. Every command imports what it needs itself, so that `slm --help` is instant."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from slm_pipeline.settings import get_settings
+from slm_pipeline.terminal import terminal
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-# a log file or pipe has no width of its own; rich would take 80 columns, in which the scoreboard's cells break
-console = Console(width=None if sys.stdout.isatty() else 140)
-errors = Console(stderr=True)
+console = terminal()
+errors = terminal(stderr=True)
 
 LogFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 

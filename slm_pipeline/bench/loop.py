@@ -6,12 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from rich.console import Console
-
 from slm_pipeline.bench._step_lines import step_line_figures
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
+from slm_pipeline.terminal import terminal
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
@@ -35,7 +34,7 @@ def _measure(settings: Settings, data: Path | None) -> Json:
     from slm_pipeline.s1_collect.sample import sample_traffic
     from slm_pipeline.s4_select.base_models import ensure_base
 
-    progress = Console(stderr=True)
+    progress = terminal(stderr=True)
     for name in settings.base_models:
         ensure_base(name, settings)
     files = [sample_traffic(settings)] if data is None else sorted(data.glob("*.jsonl*")) if data.is_dir() else [data]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -186,5 +187,6 @@ def _train_trl(model, training, validation, config, pad: int, folder: Path) -> f
             optimizers=(optimizer, schedule),
         )
         start = perf_counter()
-        trainer.train()
+        with redirect_stdout(sys.stderr):  # it prints its own figures where ours go
+            trainer.train()
         return perf_counter() - start
