@@ -36,17 +36,18 @@ def same(one, other) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+def loss_of(model, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
+    """The loss of the whole model, no layer computed beforehand."""
+    ids, labels = collate(batch, PAD)
+    return answer_loss(model, {"input_ids": ids}, labels)
+
+
 def test_validation_loss_falls(folder):
     model, validation = fresh(folder), examples(8)
     untrained = mean_loss(model, validation, CONFIG.batch_size, lambda batch: loss_of(model, batch))
     progress = train(model, examples(40), validation, CONFIG, PAD)
     losses = [point["val_loss"] for point in progress.curves if "val_loss" in point]
     assert progress.best_loss == min(losses) < 0.95 * untrained
-
-
-def loss_of(model, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
-    ids, labels = collate(batch, PAD)
-    return answer_loss(model, {"input_ids": ids}, labels)
 
 
 def test_same_seed_same_weights(folder):
@@ -92,7 +93,7 @@ def test_loss_is_that_of_full_logits(folder):
     """Against transformers' own loss with labels at answer positions."""
     model = load_model(folder).float()
     ids, labels = collate(examples(6), PAD)
-    ours, tokens = answer_loss(model, {"input_ids": ids}, labels)
+    ours, tokens = loss_of(model, examples(6))
     assert tokens == int((labels != -100).sum())
     torch.testing.assert_close(ours, model(input_ids=ids, labels=labels).loss)
 
@@ -101,7 +102,7 @@ def test_frozen_layers_are_computed_once_to_the_same_effect(folder):
     model, batch = fresh(folder), examples(4)
     frozen = FrozenPart(model, CONFIG.trained_layers(4), batch, 4, PAD)
     assert len(frozen.hidden) == 4
-    whole, _ = answer_loss(model, {"input_ids": collate(batch, PAD)[0]}, collate(batch, PAD)[1])
+    whole, _ = loss_of(model, batch)
     torch.testing.assert_close(frozen.loss(batch)[0], whole)
 
 
@@ -120,12 +121,11 @@ def test_merged_layers_give_the_outputs_and_gradients_of_peft(folder):
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.1)
-    ids, labels = collate(batch, PAD)
     measured = []
     for prepare in (lambda model: None, merge_in_forward):
         prepare(model)
         model.zero_grad()
-        loss, _ = answer_loss(model, {"input_ids": ids}, labels)
+        loss, _ = loss_of(model, batch)
         loss.backward()
         measured.append((loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}))
     (loss, gradients), (merged_loss, merged_gradients) = measured
