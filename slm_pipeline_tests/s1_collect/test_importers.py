@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from slm_pipeline.records import AgentCall
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.importers import BadLine, import_file, read_calls
+from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.s1_collect.calls import call
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -157,9 +159,9 @@ def test_a_flywheel_line_without_client_is_named(tmp_path):
     assert list(read_calls(write(tmp_path / "calls", good, bad)))[1] == BadLine(2, "field 'client_id' is missing")
 
 
-def test_importing_twice_adds_nothing(tmp_path):
-    path = write(tmp_path / "calls", call(1).to_json().encode(), b"{", call(2).to_json().encode())
-    log, bad = CallLog(tmp_path / "calls.sqlite"), []
+def test_importing_twice_adds_nothing(home):
+    path = write(home / "calls", call(1).to_json().encode(), b"{", call(2).to_json().encode())
+    log, bad = CallLog(get_settings(), Role.COLLECTOR), []
     assert import_file(path, log, bad.append).added == 2
     assert import_file(path, log, bad.append).repeated == 2
     assert [b.line for b in bad] == [2, 2]
