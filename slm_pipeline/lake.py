@@ -119,6 +119,12 @@ class Lake:
             return None
         return Artefact(self, path, version, "", {Path(p).name: "" for p in self.fs.ls(path, detail=False)})
 
+    def delete(self, asset: str, partition: str | None = None) -> None:
+        """Remove a partition with all its versions, if it is there."""
+        folder = self._folder(asset, partition)
+        if self.fs.exists(folder):
+            self.fs.rm(folder, recursive=True)
+
     def partitions(self, asset: str) -> list[str]:
         """Partitions with a current version, sorted."""
         pointers = self.fs.glob(f"{self.root}/{asset}/*/current.json")

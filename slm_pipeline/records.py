@@ -19,6 +19,7 @@ class Attempt(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str
+    role: str = Field("slm", description="teacher: the LLM that is to be replaced")
     response: Json | None = None
     verdict: Literal["accepted", "rejected", "error"]
     reason: str = ""
@@ -55,10 +56,16 @@ class AgentCall(BaseModel):
     cost: float | None = None
     outcome: Json | None = None
     route: Route | None = None
+    api: str = Field("chat", description="the API that was called; request and response are in chat form whichever it was")
 
     def to_json(self) -> str:
         """One line of canonical JSONL; keys that were absent stay absent."""
         return self.model_dump_json(exclude_unset=True)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the call got no answer: its response is the error."""
+        return "error" in self.response and not self.response.get("choices")
 
     @property
     def served_by_slm(self) -> bool:
@@ -67,7 +74,8 @@ class AgentCall(BaseModel):
     @property
     def failed_attempts(self) -> list[Attempt]:
         """The tries of an SLM that were not used; a call that has any is a failure."""
-        return [] if self.route is None or self.served_by_slm else [a for a in self.route.attempts if a.verdict != "accepted"]
+        tries = [] if self.route is None or self.served_by_slm else self.route.attempts
+        return [attempt for attempt in tries if attempt.role != "teacher" and attempt.verdict != "accepted"]
 
 
 @dataclass(frozen=True)
@@ -91,14 +99,17 @@ class Answer:
 def answer_of(message: Json) -> Answer | None:
     """The answer in an OpenAI chat message; None if it has neither text nor well-formed tool calls."""
     calls = []
-    for call in message.get("tool_calls") or ():
+    listed = message.get("tool_calls") or ()
+    if not isinstance(listed, list | tuple):
+        return None
+    for call in listed:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             return None
         arguments = function.get("arguments") or "{}"
         try:
             arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(arguments, dict):
             return None
@@ -150,6 +161,6 @@ def target_of(call: AgentCall) -> Target | None:
         answer = response_answer(call.response)
         return Target(answer, "teacher") if answer else None
     for attempt in call.route.attempts:
-        if (attempt.model_extra or {}).get("role") == "teacher" and attempt.response and (answer := response_answer(attempt.response)):
+        if attempt.role == "teacher" and attempt.response and (answer := response_answer(attempt.response)):
             return Target(answer, "teacher")
     return None

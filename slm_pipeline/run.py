@@ -16,6 +16,8 @@ from slm_pipeline.automation.state import group_keys
 from slm_pipeline.instance import open_instance, process_tags, recover_dead_runs
 from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.database import log_exists
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.settings import Settings
 from slm_pipeline.status import print_scoreboard
 
@@ -55,9 +57,9 @@ def run_loop(settings: Settings, console: Console) -> None:
 
     Raises ValueError if the log has no calls, StageFailed if an asset fails. Stages skip what is unchanged, so a second run is quick.
     """
-    days = CallLog(settings.call_log).days() if settings.call_log.exists() else []
+    days = CallLog(settings, Role.PIPELINE).days() if log_exists(settings) else []
     if not days:
-        raise ValueError(f"No calls at {settings.call_log}: bring some with `slm sample` or `slm import FILE`.")
+        raise ValueError("The log has no calls: bring some with `slm sample` or `slm import FILE`, or point an agent at `slm serve`.")
     span = (days[0], days[-1])
     instance = open_instance(settings)
     for run_id in recover_dead_runs(instance):

@@ -1,16 +1,47 @@
 """Every path, threshold and model name, in one place.
 
 Values come from, in this order: environment variables (`SLM_` + upper-case name), a `slm.toml` beside
-`pyproject.toml`, the defaults below. Nothing else in the package reads the environment.
+`pyproject.toml`, the defaults below. Nothing else in the package reads the environment, keys of upstreams included.
 """
 
+import os
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Upstream(BaseModel):
+    """A server of models that the gateway passes calls on to; several are tried in the order in which they stand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    base_url: str = Field(description="with the version, as clients write it: https://api.openai.com/v1")
+    api: Literal["openai", "anthropic"] = "openai"
+    api_key_env: str | None = Field(None, description="environment variable with the key; without one the client's own key is passed on")
+    models: tuple[str, ...] = Field(("*",), description="names of models that it serves; * stands for anything")
+    rename: str | None = Field(None, description="name of the model that it is asked for instead")
+    retries: int = Field(1, ge=0, description="how often a call that failed before its first byte is sent again")
+    connect_seconds: float = Field(5, gt=0)
+    first_token_seconds: float = Field(60, gt=0, description="until the first byte of a stream")
+    total_seconds: float = Field(600, gt=0)
+    stream_usage: bool = Field(True, description="whether it may be asked for token counts at the end of a stream (OpenAI form)")
+
+    @property
+    def api_key(self) -> str | None:
+        """The key, or None if none is set."""
+        return os.environ.get(self.api_key_env) if self.api_key_env else None
+
+
+UPSTREAMS = (
+    Upstream(name="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
+    Upstream(name="anthropic", base_url="https://api.anthropic.com/v1", api="anthropic", api_key_env="ANTHROPIC_API_KEY"),
+)
 
 
 class Settings(BaseSettings):
@@ -29,7 +60,11 @@ class Settings(BaseSettings):
 
     # S1
     first_day: date = Field(date(2026, 10, 1), description="first day partition; older calls are booked on arrival day")
-
+    log_url: SecretStr | None = Field(None, description="SQLAlchemy URL of the call log on PostgreSQL; None: SQLite in <home>/log")
+    keys: Path = Field(Path.home() / ".config" / "slm_pipeline" / "keys", description="folder of the master keys, one file per log")
+    master_key: SecretStr | None = Field(None, description="the master key itself, 32 bytes in base64, instead of a file")
+    next_master_key: SecretStr | None = Field(None, description="the key that `slm keys rotate` changes to, if master_key is given")
+    retention_days: int | None = Field(None, ge=1, description="age in days from which calls leave the log; None: never")
     max_malformed_share: float = Field(0.01, description="share of a run's calls without messages or answer that a check tolerates")
 
     # S3
@@ -71,6 +106,15 @@ class Settings(BaseSettings):
     failure_threshold: int = Field(20, description="failures since the newest adapter that start a retraining")
     similarity_pass: float = Field(0.9, description="text similarity from which a replayed text answer agrees")
 
+    # gateway
+    upstreams: tuple[Upstream, ...] = Field(UPSTREAMS, description="who answers calls that no SLM answers")
+    gateway_host: str = Field("127.0.0.1", description="beyond loopback every client needs an API key")
+    gateway_port: int = 8080
+    log_mode: Literal["batch", "sync"] = Field("batch", description="sync: an answer ends only when its call is committed")
+    log_flush_seconds: float = Field(0.1, gt=0, description="batch: what a kill can cost")
+    log_queue: int = Field(10_000, gt=0, description="calls that wait for the log; more are dropped and counted")
+    max_request_mb: int = Field(64, description="larger requests are refused")
+
     # servers
     host: str = "127.0.0.1"
     dagster_port: int = 3000
@@ -83,7 +127,12 @@ class Settings(BaseSettings):
 
     @property
     def call_log(self) -> Path:
-        return self.home / "log" / "calls.sqlite"
+        return self.home / "log" / "sealed.sqlite"
+
+    @property
+    def log_address(self) -> str:
+        """The call log's SQLAlchemy URL; may hold a password."""
+        return self.log_url.get_secret_value() if self.log_url else f"sqlite:///{self.call_log}"
 
     @property
     def models(self) -> Path:
@@ -108,6 +157,10 @@ class Settings(BaseSettings):
     @property
     def mlflow_url(self) -> str:
         return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{self.gateway_host}:{self.gateway_port}"
 
     @property
     def dagster_url(self) -> str:

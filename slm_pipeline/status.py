@@ -12,6 +12,8 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.resources import tracking
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.database import log_exists
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s6_refine.scoreboard import SCORE, change, gate_line, share, tool_line
 from slm_pipeline.settings import Settings
 from slm_pipeline.up import answers
@@ -24,7 +26,12 @@ def print_status(settings: Settings, console: Console) -> None:
     console.print(_log_line(settings), highlight=False)
     console.print(_groups(lake, settings))
     console.print(_runs(open_instance(settings)))
-    for name, url, probe in (("Dagster", settings.dagster_url, "server_info"), ("MLflow", settings.mlflow_url, "health")):
+    servers = (
+        ("Gateway", settings.gateway_url, "healthz"),
+        ("Dagster", settings.dagster_url, "server_info"),
+        ("MLflow", settings.mlflow_url, "health"),
+    )
+    for name, url, probe in servers:
         console.print(f"{name:<8} {url if answers(f'{url}/{probe}') else 'is not running; `slm up` starts it'}", highlight=False)
 
 
@@ -53,7 +60,7 @@ def _scores(row: Json) -> list[str]:
 
 
 def _log_line(settings: Settings) -> str:
-    days = CallLog(settings.call_log).days() if settings.call_log.exists() else []
+    days = CallLog(settings, Role.PIPELINE).days() if log_exists(settings) else []
     return (
         f"The log holds calls of {len(days)} days, {days[0]} to {days[-1]}."
         if days

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from slm_pipeline.cli import app
 from slm_pipeline.instance import open_instance, process_tags, recover_dead_runs
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.test_web_server import free_port
 
@@ -42,7 +43,7 @@ def test_import_keeps_good_lines_and_names_bad_ones(home):
     assert "calls.jsonl:2:" in result.output
     assert "calls.jsonl:4:" in result.output
     assert "2 added" in result.output
-    assert CallLog(get_settings().call_log).cursor() == 2
+    assert CallLog(get_settings(), Role.PIPELINE).cursor() == 2
 
 
 def test_importing_a_file_twice_adds_nothing(home):
@@ -59,7 +60,7 @@ def test_many_bad_lines_are_counted_not_listed(home):
     file.write_text(line("1") + "\n" + "{broken\n" * 50)
     result = slm("import", str(file))
     assert "30 more bad lines" in result.output
-    assert "50 lines could not be read" in result.output
+    assert "50 records could not be read" in result.output
 
 
 def test_running_an_empty_log_says_what_to_do(home):

@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+from slm_pipeline.s1_collect.erasure import delete_older_than
+from slm_pipeline.settings import get_settings
+
 # dagster.yaml lets one run of each value start at a time: two would write the same partitions
 ONE_AT_A_TIME = "slm/one_at_a_time"
 
@@ -30,4 +33,18 @@ retrain_group = _job(
 )
 report = _job("report", ["fallback_failures", "scoreboard"], "Counts failures per group and draws the scoreboard.")
 
-jobs = [refresh_days, recluster, retrain_group, report]
+
+@dg.op
+def delete_old_calls(context: dg.OpExecutionContext) -> None:
+    """Deletes the log's calls of more than `retention_days` days ago; what was curated from them stays."""
+    settings = get_settings()
+    deleted = delete_older_than(settings.retention_days, settings) if settings.retention_days else 0
+    context.log.info(f"{deleted:,} calls deleted from the log")
+
+
+@dg.job(description="Deletes calls that are older than `retention_days` from the log.", executor_def=dg.in_process_executor)
+def apply_retention() -> None:
+    delete_old_calls()
+
+
+jobs = [refresh_days, recluster, retrain_group, report, apply_retention]

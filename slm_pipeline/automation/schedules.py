@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from slm_pipeline.automation.jobs import recluster, retrain_group
+from slm_pipeline.automation.jobs import apply_retention, recluster, retrain_group
 from slm_pipeline.automation.state import group_keys
 from slm_pipeline.lake import Lake
 from slm_pipeline.settings import get_settings
@@ -30,4 +30,16 @@ def retrain_weekly(context: dg.ScheduleEvaluationContext):
     return [dg.RunRequest(run_key=f"{group}:{year}-W{week:02}", partition_key=group) for group in groups]
 
 
-schedules = [recluster_weekly, retrain_weekly]
+@dg.schedule(
+    job=apply_retention,
+    cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Daily at 03:00 UTC, if `retention_days` is set: older calls leave the log.",
+)
+def apply_retention_daily(context: dg.ScheduleEvaluationContext):
+    if get_settings().retention_days is None:
+        return dg.SkipReason("`retention_days` is not set: calls stay in the log.")
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
+
+
+schedules = [recluster_weekly, retrain_weekly, apply_retention_daily]

@@ -9,9 +9,11 @@ import dagster as dg
 
 from slm_pipeline.automation.jobs import recluster, refresh_days, report, retrain_group
 from slm_pipeline.automation.retrain import groups_due
-from slm_pipeline.automation.state import PARTITION_TAG, booked_until, failure_totals, failures_seen, unfinished_runs
+from slm_pipeline.automation.state import PARTITION_TAG, booked_until, failure_totals, failures_seen, trained_on_erased, unfinished_runs
 from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.database import log_exists
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.settings import get_settings
 
 INTERVAL = get_settings().sensor_seconds
@@ -31,10 +33,10 @@ def day_range_tags(first: str, last: str) -> dict[str, str]:
 )
 def follow_call_log(context: dg.SensorEvaluationContext):
     settings = get_settings()
-    if not settings.call_log.exists():
-        return dg.SkipReason(f"There is no call log at {settings.call_log} yet: `slm import FILE` or `slm sample` makes one.")
+    if not log_exists(settings):
+        return dg.SkipReason("There is no call log yet: the gateway, `slm import FILE` or `slm sample` make one.")
     after, lake = int(context.cursor or 0), Lake(settings.lake)
-    touched = CallLog(settings.call_log).touched_days(after)
+    touched = CallLog(settings, Role.PIPELINE).touched_days(after)
     if not touched:
         return dg.SkipReason(f"No call has arrived since number {after} of the log.")
     newest = max(touched.values())
@@ -80,7 +82,7 @@ def reassign_after_recluster(context: dg.RunStatusSensorContext):
     minimum_interval_seconds=INTERVAL,
     default_status=RUNNING,
     description="Starts one retraining of a group whose failures since its newest adapter (`adapter`) have reached the threshold; "
-    "counts them in `fallback_failures`.",
+    "counts them in `fallback_failures`. Also of a group whose adapter was trained on calls that `slm erase` has erased.",
 )
 def retrain_on_fallbacks(context: dg.SensorEvaluationContext):
     # an asset sensor would consume the event of a tick that is skipped because a run is going on, and forget its failures
@@ -88,11 +90,11 @@ def retrain_on_fallbacks(context: dg.SensorEvaluationContext):
     lake = Lake(settings.lake)
     failures, seen = failure_totals(lake), failures_seen(lake)
     busy = {run.tags.get(PARTITION_TAG) for run in unfinished_runs(context.instance, retrain_group.name)}
-    due = groups_due(failures, seen, busy, settings.failure_threshold)
+    due = groups_due(failures, seen, trained_on_erased(lake), busy, settings.failure_threshold)
     if not due:
         counts = ", ".join(f"{group}: {failures.get(group, 0) - n}" for group, n in sorted(seen.items())) or "no adapter yet"
         return dg.SkipReason(f"No group has {settings.failure_threshold} failures since its newest adapter and no run ({counts}).")
-    return [dg.RunRequest(run_key=f"{group}:{total}", partition_key=group) for group, total in due.items()]
+    return [dg.RunRequest(run_key=f"{group}:{watermark}", partition_key=group) for group, watermark in due.items()]
 
 
 sensors = [follow_call_log, report_after_runs, reassign_after_recluster, retrain_on_fallbacks]

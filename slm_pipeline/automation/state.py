@@ -5,6 +5,7 @@ import dagster as dg
 from slm_pipeline.lake import Lake
 
 PARTITION_TAG = "dagster/partition"
+ERASED = "s5_finetune/erased"
 FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 
@@ -31,6 +32,16 @@ def failures_seen(lake: Lake) -> dict[str, int]:
     """Failures per group that its newest adapter has had the chance to be trained on; groups without adapter are absent."""
     attempts = {group: lake.read("s5_finetune/attempt", group) for group in lake.partitions("s5_finetune/attempt")}
     return {group: written.json("attempt")["failures_total"] for group, written in attempts.items() if written}
+
+
+def trained_on_erased(lake: Lake) -> dict[str, str]:
+    """Groups whose newest adapter was trained on calls of a client that has been erased since, with that adapter's digest."""
+    marked = {}
+    for group in lake.partitions(ERASED):
+        adapter = lake.read("s5_finetune/adapter", group)
+        if adapter and adapter.digest in lake.read(ERASED, group).json("adapters"):
+            marked[group] = adapter.digest
+    return marked
 
 
 def unfinished_runs(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:

@@ -190,6 +190,16 @@ def challenger(settings: Settings, group: str) -> AdapterVersion | None:
     return _by_alias(settings, group, CHALLENGER)
 
 
+def mark_erased(settings: Settings, group: str) -> int:
+    """Tag all versions of a group's adapter as trained on calls that have been erased since; returns their number."""
+    mlflow = client(settings)
+    versions = mlflow.search_model_versions(f"name = '{group}'")
+    for version in versions:
+        mlflow.set_model_version_tag(group, version.version, "slm.trained_on_erased", "true")
+        mlflow.set_tag(version.run_id, "slm.trained_on_erased", "true")
+    return len(versions)
+
+
 def charts_url(settings: Settings, experiment: str) -> str:
     """The page that overlays the curves of all attempts of one group."""
     return f"{settings.mlflow_url}/#/experiments/{experiment}/runs?compareRunsMode=CHART"

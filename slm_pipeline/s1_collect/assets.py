@@ -6,6 +6,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.partitions import days
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.manifest import manifest_of
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.settings import get_settings
 
 RAW = "s1_collect/raw_calls"
@@ -15,27 +16,27 @@ RAW = "s1_collect/raw_calls"
     partitions_def=days,
     group_name="s1_collect",
     owners=["team:slm-pipeline"],
-    kinds={"sqlite"},
+    kinds={"sql"},
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def raw_calls(context: dg.AssetExecutionContext) -> None:
     """The calls that the log booked on a day, in numbers: calls, agents, models, sessions, tokens. The calls themselves stay in the log.
 
-    The sensor `follow_log` refreshes the days that got new calls.
+    The sensor `follow_call_log` refreshes the days that got new calls.
     """
     settings = get_settings()
-    lake, log = Lake(settings.lake), CallLog(settings.call_log)
+    lake, log = Lake(settings.lake), CallLog(settings, Role.PIPELINE)
     logged = set(log.days())
     for day in context.partition_keys:
         current = lake.read(RAW, day)
-        if day in logged and (current is None or current.inputs != log.fingerprint(day)):
-            manifest = manifest_of(log, day)
-            current = lake.write(RAW, day, {"manifest": manifest}, inputs=manifest["digest"])
+        fingerprint = log.fingerprint(day)
+        if day in logged and (current is None or current.inputs != fingerprint):
+            current = lake.write(RAW, day, {"manifest": manifest_of(log, day)}, inputs=fingerprint)
         context.add_asset_metadata(_numbers(current.json("manifest") if current else {"calls": 0}), partition_key=day)
 
 
 def _numbers(manifest: dict) -> dict:
-    keys = ("calls", "sessions", "outcomes", "prompt_tokens", "completion_tokens", "digest")
+    keys = ("calls", "failed", "sessions", "outcomes", "prompt_tokens", "completion_tokens", "digest")
     numbers = {key: manifest[key] for key in keys if manifest.get(key) is not None}
     rows = [f"| {what} | {name} | {n} |" for what in ("agents", "models", "served_by") for name, n in manifest.get(what, {}).items()]
     return numbers | ({"by": dg.MetadataValue.md("\n".join(["| | | calls |", "| --- | --- | ---: |", *rows]))} if rows else {})

@@ -1,18 +1,24 @@
 """A day of the call log in numbers: who called what, how often, at how many tokens. Holds no text."""
 
+import hashlib
 from collections import Counter
 
+from slm_pipeline.lake import digest
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.call_log import CallLog
 
 
 def manifest_of(log: CallLog, day: str) -> Json:
-    """Count the day's calls; the digest covers ids and contents, whatever their order. Tokens are None if none were recorded."""
+    """Count the day's calls; tokens are None if none were recorded.
+
+    The digest covers contents, whatever their order, and is the same in every log.
+    """
     agents, models, served_by, sessions = Counter(), Counter(), Counter(), set()
-    prompt, completion, outcomes, calls, faults = [], [], 0, 0, Counter()
-    digest, (first, last) = log.fingerprint(day), log.span(day)
+    prompt, completion, outcomes, calls, failed, faults = [], [], 0, 0, 0, Counter()
+    contents, (first, last) = [], log.span(day)
     for call in log.read(day):
         calls += 1
+        contents.append(hashlib.sha256(call.to_json().encode()).hexdigest())
         agents[call.agent] += 1
         models[str(call.request.get("model") or call.response.get("model") or "unknown")] += 1
         served_by["slm" if call.served_by_slm else "llm"] += 1
@@ -21,19 +27,22 @@ def manifest_of(log: CallLog, day: str) -> Json:
         usage = call.response.get("usage") or {}
         prompt.append(usage.get("prompt_tokens"))
         completion.append(usage.get("completion_tokens"))
-        faults.update(_faults(call.request, call.response))
+        failed += call.failed
+        if call.api != "embeddings" and not call.failed:
+            faults.update(_faults(call.request, call.response))
     return {
         "day": day,
         "calls": calls,
         "agents": dict(sorted(agents.items())),
         "models": dict(sorted(models.items())),
         "sessions": len(sessions),
+        "failed": failed,
         "outcomes": outcomes,
         "prompt_tokens": _total(prompt),
         "completion_tokens": _total(completion),
         "served_by": dict(sorted(served_by.items())),
         "faults": dict(sorted(faults.items())),
-        "digest": digest,
+        "digest": digest(sorted(contents)),
         "first_seq": first,
         "last_seq": last,
     }

@@ -7,6 +7,7 @@ from slm_pipeline.lake import Lake, digest
 from slm_pipeline.partitions import days
 from slm_pipeline.s1_collect.assets import RAW, raw_calls
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.curation import VERSION, curate_day
 from slm_pipeline.s2_curate.repeats import CURATED, EarlierDays
 from slm_pipeline.settings import get_settings
@@ -26,10 +27,11 @@ def curated_calls(context: dg.AssetExecutionContext) -> None:
     A call that is not trained on says why in `drop_reason`; only the training split is filtered.
     """
     settings = get_settings()
-    lake, log = Lake(settings.lake), CallLog(settings.call_log)
-    earlier = EarlierDays(lake)
+    lake, log = Lake(settings.lake), CallLog(settings, Role.PIPELINE)
+    earlier, logged = EarlierDays(lake), set(log.days())
     for day in context.partition_keys:
-        raw, current = lake.read(RAW, day), lake.read(CURATED, day)
+        # what has left the log by age stays curated as it was
+        raw, current = lake.read(RAW, day) if day in logged else None, lake.read(CURATED, day)
         inputs = raw and digest(VERSION, settings.split_key, raw.inputs, earlier.digest(day))
         if raw and (current is None or current.inputs != inputs):
             calls, funnel, repeats = curate_day(log.read(day), day, settings, earlier.hashes(day))

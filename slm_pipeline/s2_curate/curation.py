@@ -16,7 +16,7 @@ from slm_pipeline.s2_curate.redaction import Redaction, find
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings
 
-VERSION = 2  # raise it when the same calls shall be curated anew
+VERSION = 3  # raise it when the same calls shall be curated anew
 COLUMNS = (
     "id",
     "timestamp",
@@ -81,7 +81,7 @@ def _row(call: AgentCall, day: str, key: str, redactions: Counter[str]) -> dict[
         "day": day,
         "agent": call.agent,
         "session_id": _identifier(call.session_id, key),
-        "client_id": _identifier(call.client_id, key),
+        "client_id": client_pseudonym(call.client_id, key),
         "split": split,
         "request": _dump(redaction.request(call.request)),
         "answer": _dump(redacted_answer(redaction, answer)),
@@ -112,8 +112,13 @@ def _answer(answer: Answer | None) -> Json | None:
     return answer and {"text": answer.text, "tool_calls": [{"name": c.name, "arguments": c.arguments} for c in answer.tool_calls]}
 
 
+def client_pseudonym(client_id: str, key: str) -> str:
+    """What stands for a client behind S2, by which its calls are found when it is erased."""
+    return f"client-{hmac.new(key.encode(), client_id.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:16]}"
+
+
 def _identifier(name: str, key: str) -> str:
-    """The name itself, or a keyed hash of it if it gives away personal data (an e-mail address as client, say)."""
+    """The name itself, or a keyed hash of it if it gives away personal data (an e-mail address as session, say)."""
     return f"hidden-{hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]}" if find(name) else name
 
 

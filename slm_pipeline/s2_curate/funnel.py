@@ -21,6 +21,8 @@ REFUSAL = re.compile(
 )
 REASONS = (
     "malformed",
+    "failed_call",
+    "embedding",
     "slm_served",
     "no_target",
     "failed_outcome",
@@ -39,7 +41,7 @@ def drop_reason(call: AgentCall, target: Target | None, split: Split) -> str | N
     Exact repeats are judged later, over all calls.
     """
     if not _well_formed(call):
-        return "malformed"
+        return "failed_call" if call.failed else "embedding" if call.api == "embeddings" else "malformed"
     if target is None and call.served_by_slm:
         return "slm_served"
     if split != "train":

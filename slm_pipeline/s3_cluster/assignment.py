@@ -14,6 +14,8 @@ PREFIX_WORDS = range(10, 3, -1)  # longest first
 TAIL_WORDS = 8
 USED = ("key", "structure", "variants", "kind", "prefix", "tail", "centroid", "radius", "system", "text_prefix", "text_suffix", "group")
 
+NO_PROMPT = ("malformed", "failed_call", "embedding")  # S2's reasons for calls whose prompt may be none, or was never answered
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -110,9 +112,8 @@ def assign_calls(calls: pd.DataFrame, clusters: Json | None) -> pd.DataFrame:
     """assignments.parquet of a curated day: id, session_id, split, task, group, distance, reason. Without clusters: none has a task."""
     assigner = Assigner(clusters) if clusters else None
     none = Assignment(None, None, 0.0, "no_clusters")
-    # what S2 found malformed has no prompt to go by
     found = [
-        Assignment(None, None, 0.0, "malformed") if reason == "malformed" else assigner.assign(json.loads(request)) if assigner else none
+        Assignment(None, None, 0.0, reason) if reason in NO_PROMPT else assigner.assign(json.loads(request)) if assigner else none
         for request, reason in zip(calls["request"], calls["drop_reason"], strict=True)
     ]
     columns = {name: [getattr(assignment, name) for assignment in found] for name in ("task", "group", "distance", "reason")}

@@ -15,6 +15,7 @@ from slm_pipeline.records import AgentCall, Answer, Attempt, Json, Route, ToolCa
 from slm_pipeline.resources.tracking import AdapterVersion, champion
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.importers import BadLine, read_calls
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.redaction import Redaction
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor
@@ -63,7 +64,7 @@ def replay_file(path: Path, settings: Settings, progress: Progress | None = None
     A call is logged once for each champion, however often it is replayed. Raises FileNotFoundError if nothing was
     clustered yet.
     """
-    lake, summary, log = Lake(settings.lake), Summary(), CallLog(settings.call_log, settings.first_day)
+    lake, summary, log = Lake(settings.lake), Summary(), CallLog(settings, Role.COLLECTOR)
     champions: dict[str, AdapterVersion | None] = {}
     for group, asked in sorted(_by_group(path, lake, settings, champions, summary).items()):
         examples = lake.read("s3_cluster/task_examples", group)

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from slm_pipeline.automation.jobs import retrain_group
-from slm_pipeline.automation.schedules import retrain_weekly
+from slm_pipeline.automation.jobs import apply_retention, retrain_group
+from slm_pipeline.automation.schedules import apply_retention_daily, retrain_weekly
 from slm_pipeline.automation.sensors import follow_call_log, reassign_after_recluster, report_after_runs, retrain_on_fallbacks
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Answer, response_of
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.settings import get_settings
 
 GROUP = "calendar-0a1b2c3d"
@@ -64,7 +65,7 @@ def test_without_a_log_the_sensor_says_how_to_get_one(home, instance):
 
 
 def test_new_calls_refresh_their_days_once(home, instance):
-    log = CallLog(get_settings().call_log)
+    log = CallLog(get_settings(), Role.COLLECTOR)
     log.append(calls(0, 3))
     log.append(calls(3, 2, day=2))
     first = tick(follow_call_log, instance)
@@ -78,7 +79,7 @@ def test_new_calls_refresh_their_days_once(home, instance):
 
 
 def test_days_that_slm_run_has_booked_are_not_refreshed_again(lake, instance):
-    log = CallLog(get_settings().call_log)
+    log = CallLog(get_settings(), Role.ADMIN)
     log.append(calls(0, 3))
     lake.write("s1_collect/raw_calls", "2026-10-17", {"manifest": {"last_seq": log.cursor()}})
     result = tick(follow_call_log, instance)
@@ -135,3 +136,24 @@ def test_every_week_each_group_is_offered_one_retraining(lake, instance):
 def test_without_groups_the_weekly_retraining_is_skipped(home, instance):
     context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.datetime.now(datetime.UTC))
     assert isinstance(retrain_weekly(context), dg.SkipReason)
+
+
+def test_a_group_whose_adapter_learned_from_erased_calls_is_trained_again_once(lake, instance):
+    adapter = lake.write("s5_finetune/adapter", GROUP, {"training": {}}, keep_old=True)
+    lake.write("s5_finetune/erased", GROUP, {"adapters": [adapter.digest]})
+    (request,) = tick(retrain_on_fallbacks, instance).run_requests
+    assert (request.partition_key, request.run_key) == (GROUP, f"{GROUP}:erased-{adapter.digest}")
+    lake.write("s5_finetune/adapter", GROUP, {"training": {"without": "them"}}, keep_old=True)
+    assert not tick(retrain_on_fallbacks, instance).run_requests
+
+
+def test_old_calls_leave_the_log_once_retention_is_set(lake, instance, monkeypatch):
+    log = CallLog(get_settings(), Role.ADMIN)
+    log.append([*calls(0, 2), *calls(2, 1, day=3)])
+    context = dg.build_schedule_context(instance, scheduled_execution_time=datetime.datetime(2026, 11, 1, 3, tzinfo=datetime.UTC))
+    assert "retention_days" in apply_retention_daily(context).skip_message
+    age = (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromtimestamp(NOON, datetime.UTC)).days
+    monkeypatch.setenv("SLM_RETENTION_DAYS", str(age - 1))
+    assert apply_retention_daily(context).run_key == "2026-11-01"
+    assert apply_retention.execute_in_process(instance=instance).success
+    assert [c.id for day in log.days() for c in log.read(day)] == ["2"]

@@ -8,6 +8,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.assets import RAW, raw_calls
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.checks import calls_are_well_formed
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate import assets
 from slm_pipeline.s2_curate.assets import CURATED, curated_calls
 from slm_pipeline.s2_curate.checks import nothing_personal_is_left, sessions_stay_in_one_split
@@ -29,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 def log(*numbers):
     calls = [call(n, question=f"mail jo{n}@example.com", text=f"t{n % 30}", timestamp=midnight(2 * (n % 2))) for n in numbers]
-    CallLog(get_settings().call_log).append(calls)
+    CallLog(get_settings(), Role.COLLECTOR).append(calls)
 
 
 def midnight(days):

@@ -36,7 +36,8 @@ CASES = [
     ("malformed", {"request": {"messages": []}}),
     ("malformed", {"request": {"messages": "hi"}}),
     ("malformed", {"response": {"choices": []}}),
-    ("malformed", {"response": {"error": "overloaded"}}),
+    ("failed_call", {"response": {"error": "overloaded"}}),
+    ("embedding", {"api": "embeddings", "request": {"input": "x"}, "response": {"data": 1}}),
     ("truncated", {"response": says("half an", finish="length")}),
     ("empty_answer", {"response": says("  ")}),
     ("empty_answer", {"response": says(None)}),
@@ -68,7 +69,7 @@ def test_training_calls_are_dropped_for_a_reason(reason, fields):
 def test_the_other_splits_keep_every_well_formed_call_that_has_an_answer(reason, fields, split):
     made = call(**fields)
     target = target_of(made)
-    kept = {"malformed": "malformed", "slm_served": "slm_served"}.get(reason, None if target else "no_target")
+    kept = reason if reason in ("malformed", "failed_call", "embedding", "slm_served") else None if target else "no_target"
     assert drop_reason(made, target, split) == kept
 
 

@@ -9,6 +9,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Answer, ToolCall, response_answer, response_of, target_of
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s6_refine import replay
 from slm_pipeline.s6_refine.replay import failure_reason, replay_file
 from slm_pipeline.settings import Settings
@@ -66,7 +67,7 @@ def write(path: Path, calls: list[AgentCall], bad: str = "") -> Path:
 
 
 def logged(settings: Settings) -> dict[str, AgentCall]:
-    log = CallLog(settings.call_log, settings.first_day)
+    log = CallLog(settings, Role.ADMIN)
     return {c.request["messages"][0]["content"]: c for day in log.days() for c in log.read(day)}
 
 
@@ -99,7 +100,7 @@ def test_a_second_replay_logs_nothing(settings, tmp_path):
     file = write(tmp_path / "f.jsonl", [recorded(1, "weather", tool("Rome")), recorded(2, "weather", tool("Oslo"))])
     assert replay_file(file, settings).logged == 2
     assert replay_file(file, settings).logged == 0
-    assert CallLog(settings.call_log, settings.first_day).cursor() == 2
+    assert CallLog(settings, Role.PIPELINE).cursor() == 2
 
 
 def test_without_tasks_it_says_what_to_do(tmp_path):
