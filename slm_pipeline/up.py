@@ -1,4 +1,4 @@
-"""`slm up`: Dagster's web UI and daemon and the MLflow server, on loopback, stopped together.
+"""`slm up`: the gateway, Dagster's web UI and daemon, and the MLflow server, on loopback, stopped together.
 
 Each service is a process group of its own. A watchdog holds the other end of a pipe to this process and stops the
 groups when it closes, so that nothing outlives even a `kill -9` of `slm up`.
@@ -43,8 +43,8 @@ class ServiceError(RuntimeError):
 
 def up(settings: Settings, console: Console) -> None:
     """Start all servers, print their URLs when they answer, and stop them on Ctrl-C or SIGTERM."""
-    for name in ("dagster_port", "mlflow_port"):
-        _require_free(settings.host, getattr(settings, name), name)
+    for name in ("gateway_port", "dagster_port", "mlflow_port"):
+        _require_free(settings.gateway_host if name == "gateway_port" else settings.host, getattr(settings, name), name)
     instance = open_instance(settings)  # also creates the tables, which several processes at once would trip over
     recover_dead_runs(instance)
     logs = prepare_dagster_home(settings) / "servers"
@@ -53,19 +53,23 @@ def up(settings: Settings, console: Console) -> None:
         signal.signal(stop, signal.default_int_handler)
     try:
         with _services(logs) as start:
-            code_port = str(_free_port(settings.host))
+            code_port = str(free_port(settings.host))
             workspace = ["-w", str(_workspace(logs.parent, settings.host, code_port))]
+            gateway = start("gateway", "slm_pipeline.cli", "serve")
             mlflow = start("mlflow", *_mlflow_command(settings))
             code = start("code", "dagster", "api", "grpc", "-h", settings.host, "-p", code_port, "-m", "slm_pipeline.definitions")
             _wait(code, lambda: _code_answers(settings.host, int(code_port)))
             web = start("web", "dagster_webserver", "-h", settings.host, "-p", str(settings.dagster_port), *workspace)
             daemon = start("daemon", "dagster._daemon", "run", *workspace)
+            _wait(gateway, lambda: answers(f"{settings.gateway_url}/healthz"))
             _wait(web, lambda: answers(f"{settings.dagster_url}/server_info"))
             _wait(mlflow, lambda: answers(f"{settings.mlflow_url}/health"))
-            console.print(f"Dagster  {settings.dagster_url}", f"MLflow   {settings.mlflow_url}", sep="\n", highlight=False)
+            servers = {"Gateway": f"{settings.gateway_url}/v1", "Dagster": settings.dagster_url, "MLflow": settings.mlflow_url}
+            for name, url in servers.items():
+                console.print(f"{name:<8} {url}", highlight=False)
             console.print(f"Logs in {logs}. Ctrl-C stops everything.", highlight=False, soft_wrap=True)
             while True:
-                for service in (mlflow, code, web, daemon):
+                for service in (gateway, mlflow, code, web, daemon):
                     _require_running(service)
                 time.sleep(1)
     except KeyboardInterrupt:
@@ -183,7 +187,7 @@ def _require_free(host: str, port: int, setting: str) -> None:
             raise ServiceError(f"Port {port} on {host} is in use. {mend}") from error
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return probe.getsockname()[1]

@@ -31,7 +31,7 @@ def free_port():
 
 def start(folder, ignored=None, **environment):
     """`slm up` with its state in `folder`; a signal `ignored` by whoever starts it."""
-    ports = {"SLM_DAGSTER_PORT": str(free_port()), "SLM_MLFLOW_PORT": str(free_port())}
+    ports = {name: str(free_port()) for name in ("SLM_GATEWAY_PORT", "SLM_DAGSTER_PORT", "SLM_MLFLOW_PORT")}
     state = {"SLM_HOME": str(folder), "SLM_DAGSTER_HOME": str(folder / "dagster"), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "slm_pipeline.cli", "up"],
@@ -76,12 +76,14 @@ def get(url, body=None):
 
 @pytest.fixture(scope="module")
 def repository(running):
-    _, (dagster, _) = running
+    _, (_, dagster, _) = running
     return json.loads(get(f"{dagster}/graphql", {"query": QUERY}))["data"]["repositoriesOrError"]["nodes"][0]
 
 
-def test_both_printed_addresses_answer(running):
-    _, (dagster, mlflow) = running
+def test_all_printed_addresses_answer(running):
+    _, (gateway, dagster, mlflow) = running
+    assert gateway.endswith("/v1")
+    assert json.loads(get(gateway.removesuffix("/v1") + "/readyz"))["status"] == "ready"
     assert "dagster" in get(dagster).lower()
     assert "mlflow" in get(mlflow).lower()
 
@@ -99,7 +101,7 @@ def test_every_sensor_and_schedule_runs(repository):
 
 
 def test_a_port_in_use_is_named_with_its_setting(running, tmp_path):
-    _, (dagster, _) = running
+    _, (_, dagster, _) = running
     process = start(tmp_path, SLM_DAGSTER_PORT=dagster.rsplit(":", 1)[1])
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -109,7 +111,7 @@ def test_a_port_in_use_is_named_with_its_setting(running, tmp_path):
 def test_ctrl_c_stops_everything(running):
     process, _ = running
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 5
+    assert len(children) >= 6
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert gone(children)

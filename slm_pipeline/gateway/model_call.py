@@ -1,0 +1,255 @@
+"""One call of a model, from the request's first byte to the log: decided on, passed to an upstream, answered, recorded."""
+
+import asyncio
+import time
+import uuid
+from http import HTTPStatus
+
+import orjson
+
+from slm_pipeline.gateway import metrics, sse
+from slm_pipeline.gateway.apis import DONE, Api
+from slm_pipeline.gateway.bodies import parse
+from slm_pipeline.gateway.decision import Decision, decide
+from slm_pipeline.gateway.errors import CallError
+from slm_pipeline.gateway.finished import Finished
+from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
+from slm_pipeline.gateway.log_writer import LogWriter
+from slm_pipeline.gateway.upstreams import Ask, Reply, Upstreams
+from slm_pipeline.records import Json
+
+CLIENT_LEFT = 499
+COMMIT_SECONDS = 10.0  # sync mode: how long an answer waits for the log
+
+
+class ModelCalls:
+    """The ASGI endpoint of one API."""
+
+    def __init__(self, api: Api, upstreams: Upstreams, identity: Identity, writer: LogWriter, max_bytes: int):
+        self.api, self.upstreams, self.identity, self.writer, self.max_bytes = api, upstreams, identity, writer, max_bytes
+
+    async def __call__(self, scope, receive, send) -> None:
+        await _unless_client_leaves(receive, _Call(self, scope, send).run)
+
+
+class _Call:
+    """The state of one call."""
+
+    def __init__(self, gateway: ModelCalls, scope, send):
+        self.gateway, self.api, self._send, self._scope = gateway, gateway.api, send, scope
+        self.began, self.timestamp = time.perf_counter(), time.time()
+        self.id = f"call-{uuid.uuid4().hex}"
+        self.headers: Headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.ask: Ask | None = None
+        self.caller: Caller | None = None
+        self.decision = Decision("llm", "refused")
+        self.chat: Json = {}
+        self.stream = None
+        self.waited = 0.0  # beside the wait for an upstream's first byte, which `ask` counts
+        self.recorded = False
+
+    async def run(self, read) -> None:
+        """Answer the call; `read` gives the request's body."""
+        try:
+            try:
+                client = self._scope.get("client")
+                self.caller = self.gateway.identity.caller(self.headers, client[0] if client else None, "call")
+                await self._answer(await read(self.gateway.max_bytes))
+            except CallError as error:
+                await self._refuse(error)
+        except asyncio.CancelledError:
+            error = {"message": "the client left", "type": "client_left", "code": "client_left"}
+            await self._record(CLIENT_LEFT, None, error, waits=False)
+            raise
+        metrics.overhead.labels(self.api.name).observe(self._overhead())
+        if self.ask:
+            metrics.upstream_seconds.labels(self.api.name).observe(self.ask.waited)
+
+    async def _answer(self, body: bytes) -> None:
+        self.ask = Ask(self.api, self._scope["query_string"].decode("latin-1"), _request(body), body, self.headers, self.caller)
+        self.chat = self.api.request(self.ask.request)
+        self.decision = decide(self.chat)
+        reply = await self.gateway.upstreams.ask(self.ask)
+        if reply.rest is not None:
+            await self._pass_stream(reply)
+        else:
+            await self._record(200, reply.value)
+            await self._respond(200, reply.body, reply.headers)
+
+    async def _pass_stream(self, reply: Reply) -> None:
+        """Send the events on as they come, byte by byte. A failure ends the connection, never the stream."""
+        self.stream = self.api.stream()
+        try:
+            await self._start(200, reply.headers)
+            for event in reply.first:
+                await self._pass_event(event, reply)
+            while (event := await self._next(reply)) is not None:
+                await self._pass_event(event, reply)
+            if self.stream.error:
+                raise CallError(502, str(self.stream.error.get("message")), "error_in_stream")
+            if not self.recorded and not self.stream.finished:
+                raise CallError(502, f"{reply.upstream.name} broke off in the midst of the answer.", "broken_stream")
+            await self._record(200, self.stream.response())
+            await self._send({"type": "http.response.body", "body": b""})
+        except CallError as error:
+            await self._break_off(error)
+        finally:
+            reply.connection.close() if not reply.connection.content.is_eof() else reply.connection.release()
+
+    async def _next(self, reply: Reply) -> bytes | None:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout_at(reply.deadline):
+                return await anext(reply.rest, None)
+        except TimeoutError as error:
+            message = f"{reply.upstream.name} did not end within {reply.upstream.total_seconds:g} s."
+            raise CallError(504, message, "timeout_total") from error
+        except Exception as error:  # whatever aiohttp or the event's form has to say: the answer broke off
+            raise CallError(502, f"{reply.upstream.name} broke off in the midst of the answer.", "broken_stream") from error
+        finally:
+            self.ask.waited += time.perf_counter() - began
+
+    async def _pass_event(self, event: bytes, reply: Reply) -> None:
+        data = sse.data_of(event)
+        last = data == DONE
+        if data and not last:
+            try:
+                value = sse.object_of(data)
+            except ValueError as error:
+                raise CallError(502, f"{reply.upstream.name} sent an event that is not this API's form.", "broken_stream") from error
+            self.stream.feed(value)
+            if reply.hides_usage and value.get("usage") and value.get("choices") == []:
+                return
+            last = self.api.last_event(value)
+        if last and not self.stream.error:
+            await self._record(200, self.stream.response())
+        began = time.perf_counter()
+        await self._send({"type": "http.response.body", "body": event, "more_body": True})
+        self.waited += time.perf_counter() - began
+
+    async def _break_off(self, error: CallError) -> None:
+        """Say why, in the stream, and return without ending it: the server then cuts the connection."""
+        metrics.broken_streams.labels(self.api.name, error.code).inc()
+        await self._record(200, None, self.api.error(error.status, error.message, error.code)["error"] | {"code": error.code}, waits=False)
+        if not self.stream.error:  # else the upstream's own words have been passed on
+            await self._send(
+                {"type": "http.response.body", "body": self.api.error_event(error.status, error.message, error.code), "more_body": True}
+            )
+
+    async def _refuse(self, error: CallError) -> None:
+        said = self.api.error(error.status, error.message, error.code, error.param)
+        body = error.body if error.body is not None else orjson.dumps(said)
+        if self.ask:
+            await self._record(error.status, None, said["error"] | {"code": error.code}, waits=False)
+        else:
+            self._count(error.status)
+        await self._respond(error.status, body, error.headers | {"content-type": "application/json"})
+
+    async def _record(self, status: int, response: Json | None, error: Json | None = None, waits: bool = True) -> None:
+        """Hand the call to the log, once. In sync mode the answer waits until it is committed; CallError if it is not."""
+        if self.recorded or self.ask is None:
+            return
+        self.recorded = True
+        self._count(status)
+        partial = self.stream.response() if response is None and self.stream and self.stream.begun else None
+        latency = (time.perf_counter() - self.began) * 1000
+        finished = Finished(
+            self.id,
+            self.api,
+            self.caller,
+            session_of(self.headers),
+            self.timestamp,
+            latency,
+            self.chat,
+            self.decision,
+            status,
+            response,
+            error,
+            partial,
+            self.ask.attempts,
+        )
+        if response is not None:
+            self.gateway.identity.spend(self.caller, _tokens(response))
+        elif partial is not None and self.ask.attempts:
+            upstream, _, milliseconds = self.ask.attempts[-1]
+            self.ask.attempts[-1] = (upstream, str(error.get("code")), milliseconds)
+        committed = self.gateway.writer.put(finished)
+        if committed is None or not waits:
+            return
+        began = time.perf_counter()
+        try:
+            written = await asyncio.wait_for(committed, COMMIT_SECONDS)
+        except TimeoutError:
+            written = None
+        self.waited += time.perf_counter() - began
+        if not written:
+            raise CallError(503, "The answer is withheld: the call could not be logged (log_mode is sync).", "log_unavailable")
+
+    def _count(self, status: int) -> None:
+        metrics.calls.labels(self.api.name, self.decision.route, status).inc()
+
+    def _overhead(self) -> float:
+        return time.perf_counter() - self.began - self.waited - (self.ask.waited if self.ask else 0.0)
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        ours = {"x-slm-id": self.id, "x-slm-route": self.decision.route, "x-slm-overhead-ms": f"{self._overhead() * 1000:.2f}"}
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers | ours).items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _respond(self, status: int, body: bytes, headers: Headers) -> None:
+        await self._start(status, headers | {"content-length": str(len(body))})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _request(body: bytes) -> Json:
+    try:
+        request = parse(body)
+    except ValueError as error:
+        raise CallError(400, f"The body must be JSON: {error}", "invalid_json") from error
+    if not isinstance(request, dict):
+        raise CallError(400, f"The body must be a JSON object, not {type(request).__name__}.", "invalid_json")
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        raise CallError(400, "The field 'model' must name a model.", "missing_model", "model")
+    return request
+
+
+def _tokens(response: Json) -> int:
+    usage = response.get("usage")
+    if not isinstance(usage, dict):
+        return 0
+    total = usage.get("total_tokens")
+    parts = [total] if isinstance(total, int) else [usage.get("input_tokens"), usage.get("output_tokens")]
+    return sum(part for part in parts if isinstance(part, int))
+
+
+async def _unless_client_leaves(receive, work) -> None:
+    """Run `work`, and cancel it as soon as the client closes the connection."""
+    whole = asyncio.get_running_loop().create_future()
+
+    async def read(max_bytes: int) -> bytes:
+        parts, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            parts.append(message.get("body", b""))
+            size, more = size + len(parts[-1]), message.get("more_body", False)
+            if size > max_bytes:
+                raise CallError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {max_bytes >> 20} MiB at most.", "too_large")
+        whole.set_result(None)
+        return b"".join(parts)
+
+    async def leaving() -> None:
+        await whole
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.ensure_future(work(read)), asyncio.ensure_future(leaving())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for pending in (task, watch):
+            pending.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+    if not task.cancelled():
+        task.result()
