@@ -1,5 +1,6 @@
 """The `slm` command. Every command imports what it needs itself, so that `slm --help` is instant."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,13 @@ from slm_pipeline.terminal import terminal
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = terminal()
 errors = terminal(stderr=True)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys: the master key of the log, and API keys of the gateway's clients.")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit trail of the log.")
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 
 LogFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+Source = Annotated[str, typer.Argument(help="a file, a folder, or the URL of an MLflow server (?experiment=NAME)")]
 
 
 @app.callback()
@@ -25,15 +31,13 @@ def run() -> None:
     """Run the whole loop once, from the log to the scoreboard. What is unchanged is skipped."""
     from slm_pipeline.run import StageFailed, run_loop
 
-    try:
+    with _log_errors(ValueError, StageFailed):
         run_loop(get_settings(), console)
-    except (ValueError, StageFailed) as error:
-        _fail(str(error))
 
 
 @app.command()
 def up() -> None:
-    """Start Dagster's web UI and daemon and the MLflow server; Ctrl-C stops them together."""
+    """Start the gateway, Dagster's web UI and daemon, and the MLflow server; Ctrl-C stops them together."""
     from slm_pipeline.up import ServiceError, up
 
     try:
@@ -42,10 +46,21 @@ def up() -> None:
         _fail(str(error))
 
 
+@app.command()
+def serve() -> None:
+    """Start the gateway: point an agent's base_url at it, and its calls are passed on and logged."""
+    from slm_pipeline.gateway.server import OpenToTheNetwork, serve
+
+    settings = get_settings()
+    console.print(f"Gateway  {settings.gateway_url}/v1", highlight=False)
+    with _log_errors(OpenToTheNetwork):
+        serve(settings)
+
+
 @app.command("import")
-def import_(file: LogFile) -> None:
-    """Add the calls of a JSONL file (gzipped or not) to the log; repeating it adds nothing."""
-    _import(file)
+def import_(source: Source) -> None:
+    """Add recorded calls to the log: of a file in any known form, of a folder, or of an MLflow server; repeating it adds nothing."""
+    _import(source)
 
 
 @app.command()
@@ -67,11 +82,8 @@ def replay(file: LogFile) -> None:
 
     from slm_pipeline.s6_refine.replay import replay_file
 
-    try:
-        with Progress(console=console) as progress:
-            summary = replay_file(file, get_settings(), progress)
-    except FileNotFoundError as error:
-        _fail(str(error))
+    with _log_errors(FileNotFoundError), Progress(console=console) as progress:
+        summary = replay_file(file, get_settings(), progress)
     console.print(str(summary), highlight=False, markup=False)
 
 
@@ -80,7 +92,111 @@ def status() -> None:
     """Print the scoreboard, the champions and what is running."""
     from slm_pipeline.status import print_status
 
-    print_status(get_settings(), console)
+    with _log_errors():
+        print_status(get_settings(), console)
+
+
+@app.command()
+def erase(
+    client: Annotated[str | None, typer.Option(help="erase this client: its calls, its keys, and what was made of them")] = None,
+    older_than: Annotated[int | None, typer.Option(min=1, help="delete calls older than this many days from the log")] = None,
+) -> None:
+    """Erase one client, or old calls."""
+    from slm_pipeline.erase import RunsGoOn, erase
+    from slm_pipeline.s1_collect.erasure import delete_older_than
+
+    if (client is None) == (older_than is None):
+        _fail("Say either --client ID or --older-than DAYS.")
+    with _log_errors(RunsGoOn, TimeoutError):
+        if older_than is not None:
+            console.print(f"{delete_older_than(older_than, get_settings()):,} calls deleted from the log.")
+            return
+        erased = erase(client, get_settings(), console)
+    if not erased.logged and not erased.curated:
+        _fail(f"There is no client {client!r} in the log or in the curated data.")
+    console.print(f"{erased.logged:,} calls erased from the log, {erased.curated:,} from the curated data.", highlight=False)
+    if erased.groups:
+        console.print(f"To be trained again, by `slm up` or the next `slm run`: {', '.join(erased.groups)}", highlight=False)
+
+
+@keys_app.command("rotate")
+def rotate() -> None:
+    """Change the log's master key; contents are not rewritten. A running gateway goes on."""
+    from slm_pipeline.s1_collect.erasure import rotate_master_key
+
+    with _log_errors():
+        database = _admin()
+        rotate_master_key(database)
+    if get_settings().master_key:
+        console.print("Rotated. From now on give the new key as SLM_MASTER_KEY, and restart the gateway with it.")
+    else:
+        console.print(f"Rotated. Back up the new key now: {database.master.file}", highlight=False, soft_wrap=True)
+
+
+@keys_app.command("add")
+def add_key(
+    client: Annotated[str, typer.Argument(help="whom calls with this key belong to")],
+    role: Annotated[str, typer.Option(help="agent, monitor or admin")] = "agent",
+    agent: Annotated[str | None, typer.Option(help="the agent's name, unless it sends x-slm-agent")] = None,
+    tokens_per_day: Annotated[int | None, typer.Option(min=1, help="budget")] = None,
+) -> None:
+    """Make an API key for a client of the gateway, and print it once."""
+    from slm_pipeline.s1_collect import api_keys
+
+    if role not in list(api_keys.KeyRole):
+        _fail(f"There is no role {role!r}; there are: {', '.join(api_keys.KeyRole)}")
+    with _log_errors():
+        typer.echo(api_keys.add(_admin(), client, api_keys.KeyRole(role), agent, tokens_per_day))
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """List the API keys: client, role, budget, last characters."""
+    from rich.table import Table
+
+    from slm_pipeline.s1_collect import api_keys
+
+    with _log_errors():
+        keys = api_keys.listed(_admin())
+    table = Table("Client", "Agent", "Role", "Tokens a day", "Ends with")
+    for key in keys:
+        table.add_row(key.client_id, key.agent or "", key.role, f"{key.tokens_per_day:,}" if key.tokens_per_day else "any", key.shown)
+    console.print(table if keys else "There are no API keys: the gateway serves this machine only, without asking.")
+
+
+@keys_app.command("remove")
+def remove_key(shown: Annotated[str, typer.Argument(help="the key, or its last characters as `slm keys list` shows them")]) -> None:
+    """Remove an API key; a running gateway refuses it within seconds."""
+    from slm_pipeline.s1_collect import api_keys
+
+    with _log_errors():
+        removed = api_keys.remove(_admin(), shown)
+    if not removed:
+        _fail("No API key ends like this; `slm keys list` shows them.")
+    console.print(f"{removed} API key removed." if removed == 1 else f"{removed} API keys removed.")
+
+
+@audit_app.command("verify")
+def verify_trail(head: Annotated[str | None, typer.Option(help="a head noted earlier: it must still be in the trail")] = None) -> None:
+    """Check that no entry of the audit trail was changed or taken away; prints its head, to be noted elsewhere."""
+    from slm_pipeline.s1_collect.audit import Tampered, verify
+
+    with _log_errors(Tampered):
+        entries, newest = verify(_database("auditor"), head)
+    console.print(f"{entries:,} entries, unchanged. Head: {newest}", highlight=False, soft_wrap=True)
+
+
+@audit_app.command("show")
+def show_trail() -> None:
+    """Print the audit trail, oldest entry first."""
+    from datetime import UTC, datetime
+
+    from slm_pipeline.s1_collect.audit import entries
+
+    with _log_errors():
+        for entry in entries(_database("auditor")):
+            detail = " ".join(f"{key}={value}" for key, value in entry.detail.items())
+            typer.echo(f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%S} {entry.role:<9} {entry.action}  {detail}".rstrip())
 
 
 @app.command()
@@ -102,14 +218,38 @@ def bench(
         json.write_text(result + "\n")
 
 
-def _import(file: Path) -> None:
+@contextmanager
+def _log_errors(*more: type[Exception]):
+    """What can be wrong with the log, as a sentence instead of a traceback."""
+    from slm_pipeline.s1_collect.database import LogUnavailable
+    from slm_pipeline.s1_collect.master_key import MasterKeyError
+
+    try:
+        yield
+    except (LogUnavailable, MasterKeyError, *more) as error:
+        _fail(str(error))
+
+
+def _database(role: str):
+    from slm_pipeline.s1_collect.database import Database
+    from slm_pipeline.s1_collect.roles import Role
+
+    return Database(get_settings(), Role(role))
+
+
+def _admin():
+    return _database("admin")
+
+
+def _import(source: Path | str) -> None:
     from slm_pipeline.imports import import_file
 
-    appended, bad = import_file(file, get_settings(), console)
+    with _log_errors(OSError, ValueError):  # no such file, server or experiment
+        appended, bad = import_file(source, get_settings(), console)
     if bad:
-        _fail(f"{bad:,} lines could not be read; every other line is in the log. Mend them and import the file again.")
+        _fail(f"{bad:,} records could not be read, or are calls without an answer; every other one is in the log.")
     if not appended.added + appended.repeated:
-        _fail(f"{file} has no calls.")
+        _fail(f"{source} has no calls.")
 
 
 def _fail(message: str) -> None:
