@@ -24,7 +24,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
         (home / "data").mkdir()
         settings.models.mkdir(parents=True, exist_ok=True)
         (home / "data" / "models").symlink_to(settings.models.resolve())
-        fresh = settings.model_copy(update={"home": home / "data", "dagster_home": home / "dagster", "lake_url": None})
+        fresh = settings.model_copy(
+            update={"home": home / "data", "dagster_home": home / "dagster", "lake_url": None, "log_url": None, "keys": home / "keys"}
+        )
         return _measure(fresh, data)
 
 
@@ -75,6 +77,7 @@ def _figures(lake: Lake) -> Json:
 def _environment(settings: Settings):
     """The assets read their settings themselves, so the temporary home has to stand in the environment."""
     names = {"SLM_HOME": str(settings.home), "SLM_DAGSTER_HOME": str(settings.dagster_home)}
+    names |= {"SLM_KEYS": str(settings.keys), "SLM_LOG_URL": ""}
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
