@@ -17,7 +17,7 @@ test: $(READY)
 up: $(READY)
 	$(SLM) up
 
-# what is too long for every change: the property tests with many examples, then both set-up commands from a fresh clone
+# what is too long for every change: many examples, kills and calls; then both set-up commands from a fresh clone
 soak: $(READY)
 	.venv/bin/python -m pytest -q --hypothesis-profile=soak
 	scripts/fresh_clone.sh

@@ -19,8 +19,9 @@ README = Path(__file__).parent.parent / "README.md"
 ELSEWHERE = {
     "make demo": "scripts/fresh_clone.sh",
     "make test": "scripts/fresh_clone.sh",
-    "make up": "test_cli.py",
-    "slm up": "test_cli.py",
+    "make up": "test_web_server.py",
+    "slm up": "test_web_server.py",
+    "slm serve": "gateway/conftest.py",
 }
 
 
