@@ -12,8 +12,8 @@ from pathlib import Path
 from slm_pipeline.settings import REPOSITORY
 
 PARAGRAPH = """\
-**What it adds** to a call, in ms, on two cores, log on (`slm bench gateway`: differences within {n:,} pairs of a call through it and one
-straight to the same upstream; brackets hold 95 % intervals). {rps:.0f} calls a second for 30 s: {errors} errors.
+**What it adds** to a call, in ms, on two cores, log on (`slm bench gateway`: differences within {n:,} pairs, at {peer_rate} a second
+{n_paired}, of a call through it and one straight to the same upstream; brackets hold 95 % intervals). {rps:.0f} calls a second for 30 s: {errors} errors.
 
 | | calls a second | half of the calls | 99 of 100 |
 | --- | ---: | ---: | ---: |
@@ -31,7 +31,7 @@ def paragraph(figures: dict) -> str:
         for name in ("added", "ttfb_added", "paired_added", "peer_added")
         for q in ("p50", "p99")
     }
-    return PARAGRAPH.format(**shown, **{key: figures[key] for key in ("n", "rps", "errors", "peer_rate")})
+    return PARAGRAPH.format(**shown, **{key: figures[key] for key in ("n", "n_paired", "rps", "errors", "peer_rate")})
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ async def _measure(direct: str, gateway: str, process: psutil.Process, peer: tup
         "errors": errors[""] + len(through.errors) + len(load.errors),
         "rss_growth": round(process.memory_info().rss / before - 1, 4),
         "n": RATE * TURN_SECONDS * TURNS,
+        "n_paired": PEER_RATE * TURN_SECONDS * TURNS,
         "n_load": LOAD_RATE * LOAD_SECONDS,
         "seed": 0,
     }
