@@ -12,8 +12,9 @@ from pathlib import Path
 from slm_pipeline.settings import REPOSITORY
 
 PARAGRAPH = """\
-**What it adds** to a call, in ms, on two cores, log on (`slm bench gateway`: differences within {n:,} pairs, at {peer_rate} a second
-{n_paired}, of a call through it and one straight to the same upstream; brackets hold 95 % intervals). {rps:.0f} calls a second for 30 s: {errors} errors.
+**What it adds** to a call, in ms, on two cores with the log on: differences within {n:,} pairs (at {peer_rate} a second {n_paired})
+of a call through it and one straight to the same upstream, measured by `slm bench gateway`; brackets hold 95 % intervals. {rps:.0f} calls a
+second for 30 s: {errors} errors.
 
 | | calls a second | half of the calls | 99 of 100 |
 | --- | ---: | ---: | ---: |

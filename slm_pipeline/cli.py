@@ -179,10 +179,10 @@ def remove_key(shown: Annotated[str, typer.Argument(help="the key, or its last c
 @audit_app.command("verify")
 def verify_trail(head: Annotated[str | None, typer.Option(help="a head noted earlier: it must still be in the trail")] = None) -> None:
     """Check that no entry of the audit trail was changed or taken away; prints its head, to be noted elsewhere."""
-    from slm_pipeline.s1_collect.audit import Tampered, verify
+    from slm_pipeline.s1_collect.audit import Tampered
 
     with _log_errors(Tampered):
-        entries, newest = verify(_database("auditor"), head)
+        entries, newest = _database("auditor").verify_trail(head)
     console.print(f"{entries:,} entries, unchanged. Head: {newest}", highlight=False, soft_wrap=True)
 
 
@@ -191,10 +191,8 @@ def show_trail() -> None:
     """Print the audit trail, oldest entry first."""
     from datetime import UTC, datetime
 
-    from slm_pipeline.s1_collect.audit import entries
-
     with _log_errors():
-        for entry in entries(_database("auditor")):
+        for entry in _database("auditor").trail():
             detail = " ".join(f"{key}={value}" for key, value in entry.detail.items())
             typer.echo(f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%S} {entry.role:<9} {entry.action}  {detail}".rstrip())
 

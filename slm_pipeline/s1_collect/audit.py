@@ -8,18 +8,13 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from slm_pipeline.records import Json
-from slm_pipeline.s1_collect.roles import Operation, Role
+from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s1_collect.schema import audit, audit_head
-
-if TYPE_CHECKING:
-    from slm_pipeline.s1_collect.database import Database
 
 _START = bytes(32)
 
@@ -52,31 +47,27 @@ def create_trail(connection: sa.Connection, key: bytes) -> None:
     connection.execute(audit_head.insert().values(head=_head(key, 0, _START)))
 
 
-def entries(database: "Database") -> Iterator[Entry]:
+def entries(connection: sa.Connection) -> list[Entry]:
     """All entries, oldest first."""
-    database.require(Operation.READ_TRAIL)
-    with database.reading() as connection:
-        for row in connection.execute(sa.select(audit).order_by(audit.c.seq)).all():
-            yield Entry(row.seq, row.at, row.role, row.action, json.loads(row.detail))
+    rows = connection.execute(sa.select(audit).order_by(audit.c.seq)).all()
+    return [Entry(row.seq, row.at, row.role, row.action, json.loads(row.detail)) for row in rows]
 
 
-def verify(database: "Database", noted: str | None = None) -> tuple[int, str]:
+def verify(connection: sa.Connection, key: bytes, noted: str | None = None) -> tuple[int, str]:
     """The number of entries and the head, a short text to note elsewhere. Raises Tampered.
 
     A head `noted` earlier must still be in the chain: so even a whole database put back to an older state is seen.
     """
-    database.require(Operation.READ_TRAIL)
-    key, seq, previous, heads = database.keyring.audit_key, 0, _START, set()
-    with database.reading() as connection:
-        for row in connection.execute(sa.select(audit).order_by(audit.c.seq)).all():
-            fields = {name: getattr(row, name) for name in ("seq", "at", "role", "action", "detail")}
-            if row.seq != seq + 1:
-                raise Tampered(f"Entry {seq + 1} is missing: entry {row.seq} follows entry {seq}.")
-            if not hmac.compare_digest(_mac(key, previous, fields), bytes(row.mac)):
-                raise Tampered(f"Entry {row.seq} is not what was written, or an entry before it was taken away.")
-            seq, previous = row.seq, bytes(row.mac)
-            heads.add(_head(key, seq, previous))
-        head = connection.execute(sa.select(audit_head.c.head)).scalar_one_or_none()
+    seq, previous, heads = 0, _START, set()
+    for row in connection.execute(sa.select(audit).order_by(audit.c.seq)).all():
+        fields = {name: getattr(row, name) for name in ("seq", "at", "role", "action", "detail")}
+        if row.seq != seq + 1:
+            raise Tampered(f"Entry {seq + 1} is missing: entry {row.seq} follows entry {seq}.")
+        if not hmac.compare_digest(_mac(key, previous, fields), bytes(row.mac)):
+            raise Tampered(f"Entry {row.seq} is not what was written, or an entry before it was taken away.")
+        seq, previous = row.seq, bytes(row.mac)
+        heads.add(_head(key, seq, previous))
+    head = connection.execute(sa.select(audit_head.c.head)).scalar_one_or_none()
     if head != _head(key, seq, previous):
         raise Tampered(f"The trail ends with entry {seq}, but that is not where it ended: later entries were taken away.")
     if noted is not None and noted not in heads:

@@ -61,6 +61,18 @@ class Database:
         """Append to the audit trail what this role does, in the same transaction."""
         audit.record(connection, self.keyring.audit_key, self.role, action, detail)
 
+    def trail(self) -> list[audit.Entry]:
+        """The audit trail, oldest entry first."""
+        self.require(Operation.READ_TRAIL)
+        with self.reading() as connection:
+            return audit.entries(connection)
+
+    def verify_trail(self, noted: str | None = None) -> tuple[int, str]:
+        """The number of entries and the head; raises audit.Tampered (see `audit.verify`)."""
+        self.require(Operation.READ_TRAIL)
+        with self.reading() as connection:
+            return audit.verify(connection, self.keyring.audit_key, noted)
+
     def close(self) -> None:
         self._engine.dispose()
 

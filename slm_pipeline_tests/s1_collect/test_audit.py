@@ -1,7 +1,7 @@
 import pytest
 import sqlalchemy as sa
 
-from slm_pipeline.s1_collect.audit import Tampered, entries, verify
+from slm_pipeline.s1_collect.audit import Tampered
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.database import Database
 from slm_pipeline.s1_collect.roles import Role
@@ -33,22 +33,22 @@ def forge(settings, *statements):
 
 
 def test_the_trail_tells_who_read_what_and_verifies(trail):
-    written = list(entries(trail))
+    written = trail.trail()
     assert [(e.seq, e.role, e.action) for e in written] == [(1, "admin", "log created")] + [
         (n, "pipeline", "day read") for n in range(2, 6)
     ]
-    assert verify(trail)[0] == 5
+    assert trail.verify_trail()[0] == 5
 
 
 def test_a_noted_head_stays_in_the_trail(trail, log_settings):
-    _, noted = verify(trail)
+    _, noted = trail.verify_trail()
     reader = CallLog(log_settings, Role.PIPELINE)
     list(reader.read(reader.days()[0]))
-    count, newest = verify(trail, noted)
+    count, newest = trail.verify_trail(noted)
     assert count == 6
     assert newest != noted
     with pytest.raises(Tampered, match="older state"):
-        verify(trail, "9:0123456789abcdef")
+        trail.verify_trail("9:0123456789abcdef")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_noted_head_stays_in_the_trail(trail, log_settings):
 def test_tampering_is_found(trail, log_settings, forgery, found):
     forge(log_settings, forgery)
     with pytest.raises(Tampered, match=found):
-        verify(trail)
+        trail.verify_trail()
 
 
 def test_entries_cannot_be_changed_by_those_who_use_the_log(trail, log_settings):
@@ -76,4 +76,4 @@ def test_entries_cannot_be_changed_by_those_who_use_the_log(trail, log_settings)
     for statement in ("UPDATE audit SET role = 'x'", "DELETE FROM audit"):
         with pytest.raises(sa.exc.DBAPIError), admin.writing() as connection:
             connection.exec_driver_sql(statement)
-    assert verify(trail)[0] == 5
+    assert trail.verify_trail()[0] == 5

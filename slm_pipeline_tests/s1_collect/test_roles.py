@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from slm_pipeline.s1_collect import api_keys, audit, erasure
+from slm_pipeline.s1_collect import api_keys, erasure
 from slm_pipeline.s1_collect.api_keys import KeyRole
 from slm_pipeline.s1_collect.call_log import CallLog, Feedback
 from slm_pipeline.s1_collect.roles import NotAllowed, Operation, Role
@@ -28,8 +28,8 @@ TRIES = {
     "count tokens": (Operation.CHECK_KEYS, lambda log: log.tokens_of_day(DAY)),
     "make an API key": (Operation.MANAGE_KEYS, lambda log: api_keys.add(log.database, "c", KeyRole.AGENT)),
     "remove an API key": (Operation.MANAGE_KEYS, lambda log: api_keys.remove(log.database, "none")),
-    "read the trail": (Operation.READ_TRAIL, lambda log: list(audit.entries(log.database))),
-    "verify the trail": (Operation.READ_TRAIL, lambda log: audit.verify(log.database)),
+    "read the trail": (Operation.READ_TRAIL, lambda log: log.database.trail()),
+    "verify the trail": (Operation.READ_TRAIL, lambda log: log.database.verify_trail()),
     "delete old calls": (Operation.EXPIRE, lambda log: erasure.delete_before(log.database, "2000-01-01")),
     "rotate the master key": (Operation.ROTATE, lambda log: erasure.rotate_master_key(log.database)),
     "erase a client": (Operation.ERASE, lambda log: erasure.erase_client(log.database, "client")),

@@ -1,24 +1,20 @@
 """OpenInference's conventions (Arize Phoenix): what the attributes of a span of kind LLM say of a call."""
 
-from typing import TYPE_CHECKING
-
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.importers.fields import number, parsed, pick, rows, table, text, tool_call, usage_of
 from slm_pipeline.s1_collect.importers.otel_genai import FINISH
 from slm_pipeline.s1_collect.importers.otel_messages import flattened, listed
-
-if TYPE_CHECKING:
-    from slm_pipeline.s1_collect.importers.spans import Span
+from slm_pipeline.s1_collect.importers.span import Span
 
 # what a request says elsewhere already
 TOLD = ("messages", "input", "tools", "system")
 
 
-def is_call(span: "Span") -> bool:
+def is_call(span: Span) -> bool:
     return str(span.attributes.get("openinference.span.kind")).upper() == "LLM"
 
 
-def call_of(span: "Span") -> tuple[Json, Json, float | None]:
+def call_of(span: Span) -> tuple[Json, Json, float | None]:
     """Request, response and cost of a call; without messages or choices where none were captured."""
     here = span.attributes
     parameters = table(here.get("llm.invocation_parameters"))

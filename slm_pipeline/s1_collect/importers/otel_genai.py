@@ -4,14 +4,10 @@ Newest first: messages as JSON attributes (also on an event), one event per mess
 and completion as one attribute or event each.
 """
 
-from typing import TYPE_CHECKING
-
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.importers.fields import parsed, pick, rows, table, text, usage_of
 from slm_pipeline.s1_collect.importers.otel_messages import flattened, plain, turns_of
-
-if TYPE_CHECKING:
-    from slm_pipeline.s1_collect.importers.spans import Span
+from slm_pipeline.s1_collect.importers.span import Span
 
 CHAT = ("chat", "text_completion", "completion", "generate_content")
 CONTENT = ("gen_ai.input.messages", "gen_ai.prompt", "gen_ai.content.prompt", "gen_ai.user.message")  # that there was a prompt
@@ -30,14 +26,14 @@ PARAMETERS = {
 FINISH = {"tool_call": "tool_calls", "tool_use": "tool_calls", "end_turn": "stop", "max_tokens": "length"}
 
 
-def is_call(span: "Span") -> bool:
+def is_call(span: Span) -> bool:
     kind = text(span.attributes.get("gen_ai.operation.name"), span.attributes.get("llm.request.type"))
     if kind:
         return kind.lower() in CHAT
     return any(name.startswith(CONTENT) for name in (*span.attributes, *(name for name, _ in span.events)))
 
 
-def call_of(span: "Span") -> tuple[Json, Json, float | None]:
+def call_of(span: Span) -> tuple[Json, Json, float | None]:
     """Request, response and cost of a call; without messages or choices where none were captured."""
     here = dict(span.attributes)
     for name, attributes in span.events:
@@ -78,7 +74,7 @@ def _said(here: Json) -> list[Json]:
     return [turn for message in rows(here.get("gen_ai.output.messages")) for turn in turns_of({"role": "assistant"} | message)]
 
 
-def _asked_in_events(span: "Span") -> list[Json]:
+def _asked_in_events(span: Span) -> list[Json]:
     made = []
     for name, attributes in span.events:
         _, _, role = name.removesuffix(".message").rpartition(".")
@@ -87,7 +83,7 @@ def _asked_in_events(span: "Span") -> list[Json]:
     return made
 
 
-def _said_in_events(span: "Span") -> list[Json]:
+def _said_in_events(span: Span) -> list[Json]:
     made = []
     for name, attributes in span.events:
         if name == "gen_ai.choice":
@@ -100,7 +96,7 @@ def _said_in_events(span: "Span") -> list[Json]:
     return [message for message in made if message["content"] or message.get("tool_calls")]
 
 
-def _flat_or_whole(here: Json, span: "Span", side: str) -> list[Json]:
+def _flat_or_whole(here: Json, span: Span, side: str) -> list[Json]:
     """`side` is "prompt" or "completion"."""
     role = "user" if side == "prompt" else "assistant"
     if made := [plain({"role": role} | message) for message in flattened(here, f"gen_ai.{side}")]:

@@ -6,7 +6,6 @@ calls that continue a conversation join it. Spans that are no calls to a languag
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Json
@@ -26,21 +25,13 @@ from slm_pipeline.s1_collect.importers.fields import (
     table,
     text,
 )
+from slm_pipeline.s1_collect.importers.span import Span
 
 CONVENTIONS = (openinference, otel_genai)
 ASSOCIATED = "traceloop.association.properties."
 NO_MESSAGES = (
     "the span holds no messages: let the instrumentation capture content (OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true)"
 )
-
-
-@dataclass(frozen=True)
-class Span:
-    """One span. Attributes are plain values; `events` are (name, attributes) in order of time."""
-
-    name: str
-    attributes: Json
-    events: list[tuple[str, Json]]
 
 
 def recognises(record: Json) -> bool:
