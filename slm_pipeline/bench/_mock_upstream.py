@@ -38,7 +38,7 @@ def app(delay: float):
             if not message["more_body"]:
                 break
         await asyncio.sleep(delay)
-        if not orjson.loads(body or b"{}").get("stream"):
+        if orjson.loads(body or b"{}").get("stream") is not True:
             await send({"type": "http.response.start", "status": 200, "headers": _JSON})
             await send({"type": "http.response.body", "body": _BODY})
             return

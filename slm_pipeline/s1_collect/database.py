@@ -128,7 +128,8 @@ def _engine(address: str, role: Role | None = None) -> sa.Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # an error's text must not show what was to be written
         connect_args={"timeout": 60} if sqlite else {"connect_timeout": 10},
-        **({} if sqlite else {"pool_pre_ping": True}),
+        # the gateway writes all the time, the others now and then: theirs shall not stay connected
+        **({"pool_pre_ping": True} if role is Role.COLLECTOR else {"poolclass": sa.NullPool}),
     )
 
     @sa.event.listens_for(engine, "connect")
