@@ -8,10 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from slm_pipeline.settings import Settings
 from slm_pipeline_tests.test_whole_loop import SETTINGS
 from slm_pipeline_tests.tiny import make_tiny_base, tool_calls
 
@@ -33,6 +35,12 @@ def commands() -> list[str]:
 
 def test_the_readme_shows_commands():
     assert {"make demo", "make test", "slm run", "slm status"} <= set(commands())
+
+
+def test_the_configuration_that_is_shown_is_valid():
+    (shown,) = re.findall(r"^```toml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    settings = Settings(**tomllib.loads(shown))
+    assert [upstream.name for upstream in settings.upstreams] == ["cluster", "openai"]
 
 
 @pytest.mark.timeout(900)

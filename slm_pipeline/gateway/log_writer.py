@@ -33,7 +33,8 @@ class LogWriter:
 
     def __init__(self, call_log: CallLog, settings: Settings):
         self._log, self._sync = call_log, settings.log_mode == "sync"
-        self._flush_seconds = 0.0 if self._sync else settings.log_flush_seconds
+        # half the interval: what comes in during a commit waits for its end, then for a window, then for a commit of its own
+        self._window = 0.0 if self._sync else settings.log_flush_seconds / 2
         self._queue: queue.Queue[tuple[Finished | Feedback, asyncio.Future | None] | None] = queue.Queue(settings.log_queue)
         self._sessions = Sessions(SESSIONS)
         self._stopping = threading.Event()
@@ -75,12 +76,12 @@ class LogWriter:
                 self._done += len(batch)
 
     def _gather(self) -> list[tuple[Finished | Feedback, asyncio.Future | None]]:
-        """What arrives within a flush interval of the first item, at most a transaction's worth."""
+        """What arrives within a window from the first item on, at most a transaction's worth."""
         try:
             batch = [self._queue.get(timeout=0.1)]
         except queue.Empty:
             return []
-        until = time.monotonic() + self._flush_seconds
+        until = time.monotonic() + self._window
         while len(batch) < BATCH:
             left = until - time.monotonic()
             try:

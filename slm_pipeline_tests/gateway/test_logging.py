@@ -14,7 +14,7 @@ from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline_tests.gateway.conftest import running_gateway
 from slm_pipeline_tests.gateway.recorded_upstream import eventually, recorded_upstream
 
-MARGIN = 1.0  # seconds that a loaded machine may need beyond the flush interval
+MARGIN = 0.3  # seconds beyond the flush interval that a loaded machine may hold up the log's thread
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,11 @@ def test_a_kill_under_load_tears_nothing_and_loses_no_more_than_is_said(upstream
             safe = {words for words, when in acknowledged.items() if mode == "sync" or when < flushed}
             answered += len(acknowledged)
             found = logged_words(gateway.settings)
-            assert not safe - set(found)
-            assert len(found) == len(set(found))
+            held = set(found)
+            lost = [killed - when for words, when in acknowledged.items() if words not in held]
+            print(f"{mode}: {len(lost)} of {len(acknowledged)} lost, the oldest answered {max(lost, default=0):.3f} s before the kill")
+            assert not safe - held
+            assert len(found) == len(held)
     assert answered > 10 * rounds
 
 
