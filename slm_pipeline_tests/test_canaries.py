@@ -111,10 +111,10 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
         through_the_gateway(gateway, range(0, 300, 2))
         gateway.calls()
         assert found(canaries, home) == set(), "while the gateway runs"
-    lines = [imported_line(line, 300 + number * 3, client) for client in (ERASED, KEPT) for number, line in enumerate(tool_calls(66))]
+    lines = [imported_line(line, 300 + number * 3, client) for client in (ERASED, KEPT) for number, line in enumerate(tool_calls(67))]
     file = tmp_path_factory.mktemp("elsewhere") / "calls.jsonl"
     file.write_text("\n".join(lines))
-    assert found(canaries[:498], file.parent), "the search finds what is there"
+    assert {word for _, word in found(canaries, file.parent)} >= set(canaries[300:]), "the search finds what is there"
     import_file(file, get_settings(), Console(file=io.StringIO()))
     _collect(Loop)
     assert found(canaries, home) == set(), "before S2"
@@ -124,7 +124,7 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
     clusters = lake.read("s3_cluster/task_clusters").json("clusters")
     assert found(canaries, home), "names are in the curated data"
     erased = erase(ERASED, settings, Console(file=io.StringIO()))
-    assert erased.logged == erased.curated == 66
+    assert erased.logged == erased.curated == 67
     of_gateway = erase("local", settings, Console(file=io.StringIO()))
     assert of_gateway.logged == 151
     assert found(canaries, home) == set(), "after the erasure"
