@@ -52,7 +52,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
     with (
         TemporaryDirectory() as folder,
-        gateway_process(Path(folder), settings) as (direct, gateway, process),
+        gateway_process(Path(folder)) as (direct, gateway, process),
         _peer(direct, Path(folder)) as peer,
     ):
         return uvloop.run(_measure(direct, gateway, process, peer))
@@ -144,13 +144,14 @@ async def send(rate: float, count: int, urls: list[str], body: bytes, first_byte
 
 
 @contextmanager
-def gateway_process(folder: Path, settings: Settings, **environment: str) -> Iterator[tuple[str, str, psutil.Process]]:
+def gateway_process(folder: Path, **environment: str) -> Iterator[tuple[str, str, psutil.Process]]:
     """A waiting model server, and a gateway in front of it with its state in `folder`; yields both base URLs and the gateway's process."""
     upstream_port, port = free_port("127.0.0.1"), free_port("127.0.0.1")
     upstream = Upstream(name="mock", base_url=f"http://127.0.0.1:{upstream_port}/v1", stream_usage=False)
     variables = {
         "SLM_HOME": str(folder / "data"),
         "SLM_KEYS": str(folder / "keys"),
+        "SLM_LOG_URL": "",
         "SLM_GATEWAY_HOST": "127.0.0.1",
         "SLM_GATEWAY_PORT": str(port),
         "SLM_UPSTREAMS": f"[{upstream.model_dump_json()}]",

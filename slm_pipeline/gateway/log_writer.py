@@ -35,7 +35,7 @@ class LogWriter:
         self._log, self._sync = call_log, settings.log_mode == "sync"
         # half the interval: what comes in during a commit waits for its end, then for a window, then for a commit of its own
         self._window = 0.0 if self._sync else settings.log_flush_seconds / 2
-        self._queue: queue.Queue[tuple[Finished | Feedback, asyncio.Future | None] | None] = queue.Queue(settings.log_queue)
+        self._queue: queue.Queue[tuple[Finished | Feedback, asyncio.Future | None]] = queue.Queue(settings.log_queue)
         self._sessions = Sessions(SESSIONS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
@@ -120,11 +120,10 @@ class LogWriter:
                     results.append(0)
                 else:
                     self._log.append_batch(connection, calls)
-                    metrics.logged.inc(len(calls))
                     calls = []
                     results.append(self._log.append_feedback(connection, item))
             self._log.append_batch(connection, calls)
-        metrics.logged.inc(len(calls))
+        metrics.logged.inc(sum(isinstance(item, AgentCall) for item in items))
         return results
 
     def _call(self, finished: Finished) -> AgentCall | None:

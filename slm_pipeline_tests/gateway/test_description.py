@@ -8,7 +8,6 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from slm_pipeline.bench.gateway import gateway_process
-from slm_pipeline.settings import get_settings
 
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 
@@ -16,7 +15,7 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
     """A gateway in front of an upstream that is content with any request; what is not 200 is the gateway's word."""
-    with gateway_process(tmp_path_factory.mktemp("described"), get_settings()) as (_, url, _):
+    with gateway_process(tmp_path_factory.mktemp("described")) as (_, url, _):
         yield url.removesuffix("/v1")
 
 

@@ -3,14 +3,13 @@
 import asyncio
 
 from slm_pipeline.bench import gateway as bench
-from slm_pipeline.settings import get_settings
 
 RATE = 400  # a second: more would measure how full the log's queue runs on this machine, which is bounded by itself
 
 
 def test_memory_stays_where_it_is_after_warm_up(tmp_path, soak):
     warm_up, calls = (20_000, 200_000) if soak else (4_000, 4_000)
-    with bench.gateway_process(tmp_path, get_settings()) as (_, gateway, process):
+    with bench.gateway_process(tmp_path) as (_, gateway, process):
 
         def answer(count):
             (timed,) = asyncio.run(bench.send(RATE, count, [f"{gateway}/chat/completions"], bench.BODY))
