@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import dagster as dg
+import pandas as pd
 from rich.console import Console
 
 from slm_pipeline.automation.state import ERASED, UNFINISHED, group_keys
@@ -17,9 +18,11 @@ from slm_pipeline.s1_collect.database import Database
 from slm_pipeline.s1_collect.erasure import erase_client, rotate_master_key
 from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.curation import client_pseudonym
+from slm_pipeline.s2_curate.repeats import CURATED, FILE
+from slm_pipeline.s3_cluster.registry import only_keys
 from slm_pipeline.settings import Settings
 
-RAW, CURATED = "s1_collect/raw_calls", "s2_curate/curated_calls"
+RAW = "s1_collect/raw_calls"
 CLUSTERS, ASSIGNMENTS, EXAMPLES = "s3_cluster/task_clusters", "s3_cluster/task_assignments", "s3_cluster/task_examples"
 ADAPTER = "s5_finetune/adapter"
 OF_TEST_CALLS = ("s6_refine/eval_report", "s6_refine/base_answers")
@@ -80,15 +83,17 @@ def _leave_curated(lake: Lake, client: str) -> set[str]:
             lake.delete(CURATED, day)
         else:
             # no digest of inputs: while the log has the day, the next refresh curates it anew, repeats included
-            lake.write(CURATED, day, _without(written, calls[~its]))
+            lake.write(CURATED, day, _without(written, calls[~its], client))
     return ids
 
 
-def _without(written: Artefact, calls) -> dict:
+def _without(written: Artefact, calls: pd.DataFrame, client: str) -> dict:
+    canaries, funnel = written.table("canaries"), written.json("funnel")
+    canaries = canaries[canaries["client_id"] != client]
     reasons = Counter(calls["drop_reason"].fillna("kept"))
-    redactions = written.json("funnel")["redactions"]
-    funnel = dict(sorted(reasons.items())) | {"kept": reasons["kept"], "calls": len(calls), "redactions": redactions}
-    return {"calls": calls, "funnel": funnel, "repeats": written.table("repeats")}
+    counted = {"kept": reasons["kept"], "calls": len(calls), "canaries": len(canaries)}
+    funnel = dict(sorted(reasons.items())) | {key: funnel[key] for key in ("redactions", "left")} | counted
+    return {"calls": calls, "canaries": canaries, "funnel": funnel, FILE: written.bytes(FILE)}
 
 
 def _leave_groups(lake: Lake, ids: set[str], settings: Settings) -> list[str]:
@@ -98,10 +103,8 @@ def _leave_groups(lake: Lake, ids: set[str], settings: Settings) -> list[str]:
         assigned = lake.read(ASSIGNMENTS, day).table("assignments")
         its = assigned["id"].isin(ids)
         groups |= set(assigned.loc[its, "group"].dropna())
-        if its.all():
-            lake.delete(ASSIGNMENTS, day)
-        elif its.any():
-            lake.write(ASSIGNMENTS, day, {"assignments": assigned[~its]})
+        if its.any():
+            lake.delete(ASSIGNMENTS, day)  # made again from what is left
     for group in groups:
         if adapter := lake.read(ADAPTER, group):
             known = lake.read(ERASED, group)
@@ -126,6 +129,14 @@ def _forget_history(instance: dg.DagsterInstance, settings: Settings) -> None:
         connection.close()
 
 
+def _forget_retired(lake: Lake) -> None:
+    """Tasks that only the erased calls had are retired now: their keys stay, their templates go."""
+    written = lake.read(CLUSTERS)
+    clusters = written.json("clusters")
+    files = {name: written.bytes(name) for name in written.files if name != "clusters.json"}
+    lake.write(CLUSTERS, None, files | {"clusters": clusters | {"retired": only_keys(clusters["retired"])}}, written.inputs)
+
+
 def _make_again(settings: Settings, instance: dg.DagsterInstance, lake: Lake, groups: list[str]) -> None:
     """Tasks, assignments, examples and reports from what is left; adapters are trained by the sensor or the next `slm run`."""
     from slm_pipeline.definitions import defs
@@ -134,7 +145,11 @@ def _make_again(settings: Settings, instance: dg.DagsterInstance, lake: Lake, gr
     if not days:
         lake.delete(CLUSTERS)
         return
+    if written := lake.read(CLUSTERS):
+        # the keys stay; the sample of calls goes, so that tasks are found anew in what is left
+        lake.write(CLUSTERS, None, {"clusters": written.json("clusters")})
     loop.execute("recluster", [QUOTES_PROMPTS])
+    _forget_retired(lake)
     loop.execute("refresh_days", ["task_assignments"], days=(days[0], days[-1]))
     for group in sorted(set(groups) & set(group_keys(lake))):
         loop.execute("retrain_group", ["task_examples"], partition=group)

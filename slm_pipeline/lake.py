@@ -38,9 +38,9 @@ class Artefact:
     inputs: str
     files: dict[str, str]
 
-    def table(self, name: str) -> pd.DataFrame:
-        """Read `<name>.parquet`."""
-        return pd.read_parquet(io.BytesIO(self.bytes(f"{name}.parquet")))
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Read `<name>.parquet`, or only some of its columns."""
+        return pd.read_parquet(io.BytesIO(self.bytes(f"{name}.parquet")), columns=columns)
 
     def json(self, name: str) -> Any:
         """Read `<name>.json`."""

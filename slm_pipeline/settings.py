@@ -67,14 +67,25 @@ class Settings(BaseSettings):
     retention_days: int | None = Field(None, ge=1, description="age in days from which calls leave the log; None: never")
     max_malformed_share: float = Field(0.01, description="share of a run's calls without messages or answer that a check tolerates")
 
+    # S2
+    canary_share: float = Field(0.01, ge=0, lt=1, description="share of training calls of which a copy with an invented secret is added")
+
+    # S2: redaction
+    stand_ins: Literal["surrogates", "placeholders"] = Field("surrogates", description="what replaces personal data and secrets")
+    names_backend: Literal["own", "presidio", "spacy", "gliner"] = Field("own", description="who finds names; all but own are extras")
+
     # S3
     cluster_sample: int = Field(20_000, description="calls at most that re-clustering reads, drawn by seed")
     min_task_calls: int = Field(4, description="training-split calls that a recurring prompt needs to be a task")
     own_group_calls: int = Field(150, description="training-split calls from which a task is a group of its own")
     min_group_calls: int = Field(40, description="training-split calls below which a group is not trained")
     min_text_calls: int = Field(30, description="training-split calls of a task that only its wording makes recognisable")
-    tail_coverage: float = Field(0.8, description="share of a prompt's calls whose last words recur, from which these cut it into tasks")
+    tail_coverage: float = Field(0.8, description="share of a prompt's calls in recurring parts, from which it is cut into tasks")
+    embedding: str = Field("static", description="how texts become vectors: static (wordllama), tfidf, or a sentence-transformers model")
     same_task_overlap: float = Field(0.5, description="overlap of members from which an old and a new task are the same")
+    max_group_examples: int = Field(20_000, ge=1, description="examples at most of a group in each split, drawn by seed; failures first")
+    near_similarity: float = Field(0.9, gt=0, le=1, description="share of words in common from which long texts are near-duplicates")
+    min_form_share: float = Field(0.98, description="share of JSON among a task's answers from which prose is not trained on")
     min_assignment_agreement: float = Field(
         0.95, description="share of sampled calls that are assigned as clustered, below which a check fails"
     )

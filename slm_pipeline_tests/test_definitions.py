@@ -30,7 +30,7 @@ JOBS = {
     "report": {"fallback_failures", "scoreboard"},
 }
 SENSORS = {"follow_call_log", "reassign_after_recluster", "report_after_runs", "retrain_on_fallbacks"}
-SCHEDULES = {"recluster_weekly": "0 2 * * 0", "retrain_weekly": "0 4 * * 0", "apply_retention_daily": "0 3 * * *"}
+SCHEDULES = {"recluster_daily": "0 2 * * *", "retrain_weekly": "0 4 * * 0", "apply_retention_daily": "0 3 * * *"}
 
 repository = defs.get_repository_def()
 graph = repository.asset_graph

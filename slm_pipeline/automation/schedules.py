@@ -1,4 +1,4 @@
-"""What happens once a week: new tasks are looked for, then every group is offered a retraining."""
+"""What happens by the clock: every night tasks are looked for if something asks for it, every week groups are offered a retraining."""
 
 import dagster as dg
 
@@ -7,12 +7,12 @@ from slm_pipeline.automation.state import group_keys
 from slm_pipeline.lake import Lake
 from slm_pipeline.settings import get_settings
 
-recluster_weekly = dg.ScheduleDefinition(
-    name="recluster_weekly",
+recluster_daily = dg.ScheduleDefinition(
+    name="recluster_daily",
     job=recluster,
-    cron_schedule="0 2 * * 0",
+    cron_schedule="0 2 * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Sundays at 02:00 UTC: finds new tasks and groups; known ones keep their keys.",
+    description="Daily at 02:00 UTC: finds tasks anew once unassigned calls have gathered or traffic has grown; known keys stay.",
 )
 
 
@@ -42,4 +42,4 @@ def apply_retention_daily(context: dg.ScheduleEvaluationContext):
     return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}")
 
 
-schedules = [recluster_weekly, retrain_weekly, apply_retention_daily]
+schedules = [recluster_daily, retrain_weekly, apply_retention_daily]

@@ -14,6 +14,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.database import log_exists
 from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.s3_cluster.refresh import days_to_assign
 from slm_pipeline.settings import get_settings
 
 INTERVAL = get_settings().sensor_seconds
@@ -67,13 +68,13 @@ def report_after_runs(context: dg.RunStatusSensorContext):
     monitored_jobs=[recluster],
     request_job=refresh_days,
     minimum_interval_seconds=INTERVAL,
-    description="After tasks were found anew: assigns the calls of all days to them.",
+    description="After tasks were found anew: assigns the calls of the days that this touches.",
     default_status=RUNNING,
 )
 def reassign_after_recluster(context: dg.RunStatusSensorContext):
-    days = Lake(get_settings().lake).partitions("s1_collect/raw_calls")
+    days = days_to_assign(Lake(get_settings().lake))
     if not days:
-        return dg.SkipReason("No day has calls.")
+        return dg.SkipReason("Every day is assigned to the newest tasks.")
     return dg.RunRequest(run_key=context.dagster_run.run_id, tags=day_range_tags(days[0], days[-1]))
 
 

@@ -1,11 +1,9 @@
 """`slm bench loop`: the whole loop from an empty lake, on the sample or on given traffic, and what came of it."""
 
-import os
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 
+from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._step_lines import step_line_figures
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
@@ -19,14 +17,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
     `data` is a file or a folder of `*.jsonl*` files. Figures are pooled over the test splits of all groups whose answers are
     calls; for traffic of arithmetic step lines the shares of valid lines stand beside them.
     """
-    with TemporaryDirectory() as folder:
-        home = Path(folder)
-        (home / "data").mkdir()
-        settings.models.mkdir(parents=True, exist_ok=True)
-        (home / "data" / "models").symlink_to(settings.models.resolve())
-        fresh = settings.model_copy(
-            update={"home": home / "data", "dagster_home": home / "dagster", "lake_url": None, "log_url": None, "keys": home / "keys"}
-        )
+    with temporary_home(settings) as fresh:
         return _measure(fresh, data)
 
 
@@ -43,8 +34,7 @@ def _measure(settings: Settings, data: Path | None) -> Json:
     for file in files:
         import_file(file, settings, progress)
     began = monotonic()
-    with _environment(settings):
-        run_loop(settings, progress)
+    run_loop(settings, progress)
     seconds = monotonic() - began
     lake = Lake(settings.lake)
     return _figures(lake) | step_line_figures(lake, settings) | {"seconds": round(seconds, 1), "seed": settings.seed}
@@ -71,20 +61,3 @@ def _figures(lake: Lake) -> Json:
         "tool_gain_low": (pooled.get("tool_gain") or {}).get("low"),
         "champions": board["champions"],
     }
-
-
-@contextmanager
-def _environment(settings: Settings):
-    """The assets read their settings themselves, so the temporary home has to stand in the environment."""
-    names = {"SLM_HOME": str(settings.home), "SLM_DAGSTER_HOME": str(settings.dagster_home)}
-    names |= {"SLM_KEYS": str(settings.keys), "SLM_LOG_URL": ""}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

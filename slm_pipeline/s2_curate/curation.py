@@ -4,77 +4,117 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from slm_pipeline.records import AgentCall, Answer, Json, Target, response_answer, target_of
+from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of
+from slm_pipeline.s2_curate.canaries import canary_of, is_chosen, plant
+from slm_pipeline.s2_curate.detection import find_structured
 from slm_pipeline.s2_curate.funnel import drop_reason
-from slm_pipeline.s2_curate.redaction import Redaction, find
+from slm_pipeline.s2_curate.redaction import Redaction
+from slm_pipeline.s2_curate.repeats import call_hash
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings
 
-VERSION = 3  # raise it when the same calls shall be curated anew
-COLUMNS = (
-    "id",
-    "timestamp",
-    "day",
-    "agent",
-    "session_id",
-    "client_id",
-    "split",
-    "request",
-    "answer",
-    "target_source",
-    "teacher_answer",
-    "outcome",
-    "served_by",
-    "failed_model",
-    "failed_answer",
-    "failed_reason",
-    "drop_reason",
-)
-WHOLE_CALL = ("messages", "tools", "functions", "response_format")  # with the answer: what makes two calls repeats of each other
+VERSION = 4  # raise it when the same calls shall be curated anew
+TYPES = {
+    "id": "str",
+    "timestamp": "float64",
+    "day": "str",
+    "agent": "str",
+    "session_id": "str",
+    "client_id": "str",
+    "split": "str",
+    "request": "str",
+    "answer": "str",
+    "target_source": "str",
+    "teacher_answer": "str",
+    "outcome": "str",
+    "served_by": "str",
+    "failed_model": "str",
+    "failed_answer": "str",
+    "failed_reason": "str",
+    "drop_reason": "str",
+    "tokens": "Int64",
+    "cost": "float64",
+}
+COLUMNS = tuple(TYPES)
 
 
 class Curated(NamedTuple):
-    """`calls`: COLUMNS, sorted by timestamp and id. `funnel`: {reason: n, "kept", "calls", "redactions": {kind: n}}.
-    `repeats`: the sorted 8-byte hashes of all training calls that passed the funnel, by which later days know repeats."""
+    """`calls`: COLUMNS, sorted by timestamp and id. `canaries`: the same of the planted copies, with the column `leaked`: whether
+    redaction left the canary in. `funnel`: {reason: n, "kept", "calls", "redactions": {kind: n}, "left": {kind: n},
+    "canaries": n}. `repeats`: the hashes (uint64) of all training calls that passed the funnel, by which later days know repeats."""
 
     calls: pd.DataFrame
+    canaries: pd.DataFrame
     funnel: Json
     repeats: np.ndarray
 
 
-def curate_day(calls: Iterable[AgentCall], day: str, settings: Settings, seen: np.ndarray) -> Curated:
-    """Curate one day. `seen`: hashes of earlier days; a training call among them, or repeated within the day, is dropped."""
+def curate_day(calls: Iterable[AgentCall], day: str, settings: Settings, seen: Callable[[np.ndarray], np.ndarray]) -> Curated:
+    """Curate one day. `seen` says which hashes earlier days hold; a training call among them, or repeated within the day, is dropped."""
     redactions: Counter[str] = Counter()
-    rows = [_row(call, day, settings.split_key, redactions) for call in calls]
+    left: Counter[str] = Counter()
+    rows, canaries = [], []
+    for call in calls:
+        row = _row(call, day, settings, redactions, left)
+        rows.append(row)
+        learnable = row["split"] == "train" and row["drop_reason"] is None and row["failed_model"] is None
+        if learnable and is_chosen(call.id, settings.split_key, settings.canary_share):
+            canaries += _canary(call, day, settings)
     rows.sort(key=lambda row: (row["timestamp"], row["id"]))
+    canaries.sort(key=lambda row: (row["timestamp"], row["id"]))
     usable = [row for row in rows if row["split"] == "train" and row["drop_reason"] is None]
     hashes = np.array([row["hash"] for row in usable], dtype=np.uint64)
-    known = set(hashes[np.isin(hashes, seen)].tolist())
+    known = set(hashes[seen(hashes)].tolist())
     for row in usable:
         if row["hash"] in known and row["failed_model"] is None:
             row["drop_reason"] = "exact_repeat"
         known.add(row["hash"])
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS, "str") | {"timestamp": "float64"})
     reasons = Counter(row["drop_reason"] or "kept" for row in rows)
     funnel = dict(sorted(reasons.items())) | {"kept": reasons["kept"], "calls": len(rows), "redactions": dict(sorted(redactions.items()))}
-    return Curated(table, funnel, np.unique(hashes))
+    funnel |= {"left": dict(sorted(left.items())), "canaries": len(canaries)}
+    return Curated(_table(rows, TYPES), _table(canaries, TYPES | {"leaked": "bool"}), funnel, np.unique(hashes))
 
 
-def _row(call: AgentCall, day: str, key: str, redactions: Counter[str]) -> dict[str, Any]:
+def _table(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _canary(call: AgentCall, day: str, settings: Settings) -> list[dict[str, Any]]:
+    planted = plant(call, settings.split_key)
+    if planted is None:
+        return []
+    row = _row(planted, day, settings, Counter(), Counter())
+    value = canary_of(call.id, settings.split_key).value
+    leaked = any(value in text for text in row.values() if isinstance(text, str))
+    return [row | {"leaked": leaked}]
+
+
+def _row(call: AgentCall, day: str, settings: Settings, redactions: Counter[str], left: Counter[str]) -> dict[str, Any]:
+    key = settings.split_key
     split, target = split_of(call.session_id, key), target_of(call)
     reason = drop_reason(call, target, split)
     failure = call.failed_attempts[-1] if call.failed_attempts else None
     failed_answer = response_answer(failure.response) if failure and failure.response else None
     answer, tried = _answer(target.answer if target else None), _answer(failed_answer)
     recorded = None if call.served_by_slm else _answer(response_answer(call.response))
-    redaction = Redaction(call.request, call.agent, call.session_id, key, also=(answer, recorded, tried, call.outcome))
+    redaction = redaction_of(call, settings, also=(answer, recorded, tried, call.outcome))
     redactions.update(redaction.counts)
+    texts = {
+        "request": redaction.request(call.request),
+        "answer": redacted_answer(redaction, answer),
+        "teacher_answer": redacted_answer(redaction, recorded),
+        "outcome": redacted_outcome(redaction, call.outcome),
+        "failed_answer": redacted_answer(redaction, tried),
+    }
+    left.update(redaction.left(texts))
+    usage = call.response.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
     return {
         "id": call.id,
         "timestamp": call.timestamp,
@@ -83,18 +123,21 @@ def _row(call: AgentCall, day: str, key: str, redactions: Counter[str]) -> dict[
         "session_id": _identifier(call.session_id, key),
         "client_id": client_pseudonym(call.client_id, key),
         "split": split,
-        "request": _dump(redaction.request(call.request)),
-        "answer": _dump(redacted_answer(redaction, answer)),
         "target_source": target.source if target else None,
-        "teacher_answer": _dump(redacted_answer(redaction, recorded)),
-        "outcome": _dump(redacted_outcome(redaction, call.outcome)),
         "served_by": call.route.served_by if call.route else None,
         "failed_model": failure.model if failure else None,
-        "failed_answer": _dump(redacted_answer(redaction, tried)),
         "failed_reason": redaction.data(failure.reason or failure.verdict) if failure else None,
         "drop_reason": reason,
-        "hash": _hash(call, target, key) if split == "train" and reason is None else 0,
-    }
+        "tokens": tokens if isinstance(tokens, int) else None,
+        "cost": call.cost,
+        "hash": call_hash(call, target, key) if split == "train" and reason is None else 0,
+    } | {name: _dump(value) for name, value in texts.items()}
+
+
+def redaction_of(call: AgentCall, settings: Settings, also: Iterable[Any]) -> Redaction:
+    """The stand-ins of a call, in the form that the settings ask for: the same wherever it is redacted."""
+    scope = (call.agent, call.session_id, settings.split_key)
+    return Redaction(call.request, *scope, also, form=settings.stand_ins, names=settings.names_backend)
 
 
 def redacted_answer(redaction: Redaction, answer: Json | None) -> Json | None:
@@ -119,12 +162,7 @@ def client_pseudonym(client_id: str, key: str) -> str:
 
 def _identifier(name: str, key: str) -> str:
     """The name itself, or a keyed hash of it if it gives away personal data (an e-mail address as session, say)."""
-    return f"hidden-{hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]}" if find(name) else name
-
-
-def _hash(call: AgentCall, target: Target, key: str) -> int:
-    whole = [call.agent, {k: call.request.get(k) for k in WHOLE_CALL}, _answer(target.answer)]
-    return int.from_bytes(hmac.digest(key.encode(), json.dumps(whole, sort_keys=True).encode(), hashlib.sha256)[:8], "big")
+    return f"hidden-{hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]}" if find_structured(name) else name
 
 
 def _dump(value: Json | None) -> str | None:

@@ -11,14 +11,28 @@ from typing import Any
 import jsonschema_rs
 
 from slm_pipeline.records import AgentCall, Answer, Json, Split, Target
+from slm_pipeline.s2_curate.endings import is_cut, is_refusal
+from slm_pipeline.s2_curate.injection import obeyed_injection, text_of
+from slm_pipeline.s2_curate.language import wrong_language
 
-# the whole of a short answer that declines; "I'm sorry, but" before a reasoned answer is none
-REFUSAL = re.compile(
-    r"\s*(i['’]?m sorry|i am sorry|sorry|i apologi[sz]e|unfortunately)?[,.]?\s*(but )?(as an ai( language model)?,? )?"
-    r"i( can['’]?t| cannot| am unable to| am not able to|['’]m unable to|['’]m not able to)"
-    r"( assist| help| fulfil+| comply| continue)\b[^.!]{0,60}[.!]?\s*",
-    re.IGNORECASE,
-)
+# what people and their tools say of an answer that was bad, in the keys and `scores` of an outcome
+NEGATIVE = {
+    "down",
+    "thumbs_down",
+    "thumbsdown",
+    "thumbs down",
+    "negative",
+    "bad",
+    "wrong",
+    "dislike",
+    "no",
+    "false",
+    "fail",
+    "failed",
+    "👎",
+}
+VERDICT = re.compile(r"(user_?)?(feedback|rating|thumbs?(_?(up|down))?|vote|sentiment)|success|accepted|correct(ness)?", re.IGNORECASE)
+BAD_STARS = 2  # of five, which is how people are asked for a rating
 REASONS = (
     "malformed",
     "failed_call",
@@ -31,6 +45,8 @@ REASONS = (
     "refusal",
     "invalid_tool_call",
     "invalid_json",
+    "wrong_language",
+    "obeyed_injection",
     "exact_repeat",
 )
 
@@ -60,18 +76,47 @@ def _doubt(call: AgentCall, target: Target | None) -> str | None:
         return "refusal"
     if target is None:
         return "invalid_tool_call" if choice["message"].get("tool_calls") else "empty_answer"
-    if target.source == "teacher" and REFUSAL.fullmatch(target.answer.text or "-"):
-        return "refusal"
     if any(not _valid_call(name, arguments, call.request) for name, arguments in _calls(target.answer)):
         return "invalid_tool_call"
-    return None if target.answer.tool_calls or _valid_json(target.answer.text, call.request.get("response_format")) else "invalid_json"
+    text = target.answer.text
+    if target.source == "teacher" and (is_cut(text) or is_refusal(text)):
+        return "truncated" if is_cut(text) else "refusal"
+    response_format = call.request.get("response_format")
+    if text and not _valid_json(text, response_format):
+        return "invalid_json"
+    return _suspect(call, target) if target.source == "teacher" else None
+
+
+def _suspect(call: AgentCall, target: Target) -> str | None:
+    messages, text = call.request["messages"], target.answer.text
+    if text and wrong_language([text_of(message) for message in messages if message["role"] != "assistant"], text):
+        return "wrong_language"
+    return "obeyed_injection" if obeyed_injection(messages, target.answer) else None
 
 
 def failed(outcome: Json | None) -> bool:
-    """Whether feedback says that the session or the call went wrong."""
+    """Whether feedback says that the session or the call went wrong.
+
+    It does by `success` false, by a `reward` or `score` of 0 or less, or by a verdict (thumbs, vote, feedback, rating) that is
+    negative, also among `scores`. A `rating` is taken as stars of five.
+    """
     outcome = outcome or {}
     scores = (outcome.get("reward"), outcome.get("score"))
-    return outcome.get("success") is False or any(isinstance(score, int | float) and score <= 0 for score in scores)
+    if outcome.get("success") is False or any(isinstance(score, int | float) and score <= 0 for score in scores):
+        return True
+    named = outcome | (outcome["scores"] if isinstance(outcome.get("scores"), dict) else {})
+    return any(_is_bad(name.lower(), value) for name, value in named.items() if VERDICT.fullmatch(name))
+
+
+def _is_bad(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in NEGATIVE
+    if isinstance(value, bool):
+        return value == ("down" in name)
+    if not isinstance(value, int | float):
+        return False
+    stars = "rating" in name and (isinstance(value, int) or value > 1)  # 0.9 is a share, 1 is the worst of five
+    return value <= (BAD_STARS if stars else 0)
 
 
 def _well_formed(call: AgentCall) -> bool:

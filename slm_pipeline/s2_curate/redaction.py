@@ -1,130 +1,253 @@
-"""Redaction of a call: every find of the rules gets a stand-in like [EMAIL_3f2a], the same one throughout its session.
+"""Redaction of a call: every find gets a stand-in, the same one throughout its session, so that copying a value stays learnable.
 
-The number is a keyed hash of session and value, so it does not depend on which calls were seen before. It is short: it
-cannot be traced back to a value, and two values share one with a chance of 1 in 65,536. What stands in a system message
-is numbered by agent instead of session, else one static template would look different in every session.
+Stand-ins are realistic surrogates of the same form, or placeholders like [EMAIL_3f2a] on request. Both are keyed hashes of scope and
+value, so they do not depend on which calls were seen before and cannot be traced back without the key. Structured kinds are drawn by
+session. Names, places, organisations, addresses and domains are drawn by agent, and so is what stands in a system message: these may
+be part of a static template, which must look the same in every session, for tasks are recognised by it.
 
-Keys, roles, names and tool definitions stay as they are: those are the developer's, and tasks are recognised by them.
+Roles, names and tool definitions stay as they are: those are the developer's. So do values that a tool's schema lists.
 """
 
-import hashlib
-import hmac
-import json
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 from slm_pipeline.records import Json
-from slm_pipeline.s2_curate import personal, secrets
+from slm_pipeline.s2_curate.detection import NAME_KINDS, PLACEHOLDER, Value, find, find_structured, key_values, values
+from slm_pipeline.s2_curate.fields import LONGEST
+from slm_pipeline.s2_curate.finds import Find
+from slm_pipeline.s2_curate.json_text import is_json, walk, walk_json
+from slm_pipeline.s2_curate.stand_ins import PLACEHOLDERS, SURROGATES, StandIns, parts, spreads
 
-RULES = (*secrets.RULES, *personal.RULES)
-ENVELOPE = {"role", "type", "name", "id", "tool_call_id", "model", "finish_reason", "object"}
+__all__ = ["PLACEHOLDERS", "SURROGATES", "Find", "Redaction", "find"]
+
 STATIC = {"model", "tools", "tool_choice", "functions", "function_call", "response_format"}
-CARD_DIGITS = range(13, 20)
-_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|-?\d[\d.eE+\-]*', re.DOTALL)
+FIRST_NAMES, LAST_NAMES = ("first_name", "firstname", "given_name"), ("last_name", "lastname", "family_name", "surname")
+SHORTEST_KNOWN = 4  # characters from which a stand-in is recognised in redacted text
+ARGUMENT = "ARGUMENT"
+PLACES = {"LOCATION", "ORGANIZATION", "ADDRESS", ARGUMENT}
+PROSE = ("", "content", "text")  # keys of what is no argument
+Span = tuple[int, int]
+_WORD = re.compile(r"\w+")
+_SHORT_FORM = re.compile(r"['’](?:t|re|ll|ve|m)\b")  # "Don't" speaks of no Don
 
 
-class Find(NamedTuple):
-    """text[start:end] is of this kind."""
+class Literals:
+    """Finds known values wherever they stand in a text, in linear time: by first word and length. `whole`: between word boundaries only."""
 
-    start: int
-    end: int
-    kind: str
+    def __init__(self, whole: bool):
+        self._whole = whole
+        self._shapes: dict[str, set[tuple[int, int]]] = {}
+        self._known: dict[str, str] = {}
+
+    def add(self, value: str, kind: str) -> None:
+        """Look for this value from now on."""
+        word = _WORD.search(value)
+        if word and value not in self._known:
+            self._known[value] = kind
+            self._shapes.setdefault(word[0], set()).add((word.start(), len(value)))
+
+    def __contains__(self, value: str) -> bool:
+        return value in self._known
+
+    def spots(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, kind) left to right, the longest first where several begin; they may overlap."""
+        for match in _WORD.finditer(text) if self._shapes else ():
+            word, at = match[0], match.start()
+            if word[0] in "nrtbf" and text[at - 1 : at] == "\\":
+                word, at = word[1:], at + 1  # the letter belongs to an escape such as \n of quoted JSON
+            for offset, length in sorted(self._shapes.get(word, ()), key=lambda shape: -shape[1]):
+                start = at - offset
+                end = start + length
+                if start >= 0 and text[start:end] in self._known and not (self._whole and _inside_word(text, start, end)):
+                    yield start, end, self._known[text[start:end]]
 
 
-@lru_cache(maxsize=8192)
-def find(text: str, name: str = "") -> tuple[Find, ...]:
-    """What the rules find in a text, left to right, without overlaps. `name` is the key that the text is a value of."""
-    lead = f"{name}: " if name else ""
-    # halves of surrogate pairs, which cut texts may hold, cannot be encoded for RE2
-    whole, taken = (lead + text).encode("utf-8", "replace").decode(), []
-    for rule in RULES:
-        for start, end in rule.spans(whole):
-            if whole[start - 1 : start] == "\\" and whole[start] in "nrtbf":
-                start += 1  # the letter belongs to an escape such as \n of quoted JSON
-                if not rule.check(whole, start, end):
-                    continue
-            if start >= len(lead) and all(end <= other.start or start >= other.end for other in taken):
-                taken.append(Find(start, end, rule.kind))
-    return tuple(Find(start - len(lead), end - len(lead), kind) for start, end, kind in sorted(taken))
+class Covered:
+    """Whether a span touches any of many."""
 
+    def __init__(self, spans: list[Span]):
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, end in sorted(spans):
+            if self._ends and start <= self._ends[-1]:
+                self._ends[-1] = max(end, self._ends[-1])
+            else:
+                self._starts.append(start)
+                self._ends.append(end)
 
-@lru_cache(maxsize=8192)
-def values(text: str, name: str = "") -> tuple[tuple[str, str], ...]:
-    """(kind, value) of all that is to be redacted in a text, which may be JSON; conversations repeat their texts, hence the cache."""
-    if not _is_json(text):
-        return tuple((kind, text[start:end]) for start, end, kind in find(text, name))
-    found: list[tuple[str, str]] = []
-
-    def look(inner: str, inner_name: str) -> str:
-        found.extend(values(inner, inner_name))
-        return inner
-
-    _in_json(text, look)
-    return tuple(found)
+    def touches(self, start: int, end: int) -> bool:
+        at = bisect_left(self._starts, end)
+        return at > 0 and self._ends[at - 1] > start
 
 
 class Redaction:
-    """The stand-ins of one call. Learns from the request and from all `also`, so that a value found once is replaced wherever it stands."""
+    """The stand-ins of one call. Learns from the request and from all `also`, so that a value found once is replaced wherever it stands.
 
-    def __init__(self, request: Json, agent: str, session_id: str, key: str, also: Iterable[Any] = ()):
+    `form` is "surrogates" or "placeholders"; `names` the backend that finds names (see `names_finder`). `counts` says how many finds
+    of each kind there were.
+    """
+
+    def __init__(
+        self, request: Json, agent: str, session_id: str, key: str, also: Iterable[Any] = (), form: str = SURROGATES, names: str = "own"
+    ):
         self.counts: Counter[str] = Counter()
-        self._key, self._session = key.encode(), f"session {session_id}"
-        self._known: dict[str, str] = {}
+        self._backend, self._literals, self._made = names, Literals(whole=True), Literals(whole=False)
         self._scopes: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
+        self._arguments: dict[str, str] = {}  # short JSON values with a name inside, and what they become
+        self._before = ("", "")  # key and value of the last find: a first name waits for its last name
+        self._fixed = set(_schema_values([request.get(field) for field in STATIC]))
         messages = request.get("messages") if isinstance(request.get("messages"), list) else []
         system, others = [m for m in messages if _is_system(m)], [m for m in messages if not _is_system(m)]
-        _walk(system, self._learn_as(f"agent {agent}"), envelope=True)
-        _walk([others, _varying(request, "messages")], self._learn_as(f"session {session_id}"), envelope=True)
-        _walk(list(also), self._learn_as(f"session {session_id}"))
-        self._literal = self._known and re.compile(
-            r"(?<!\w)(?:" + "|".join(re.escape(v) for v in sorted(self._known, key=lambda v: (-len(v), v))) + r")(?!\w)"
-        )
+        learnt: list[tuple[str, str, str]] = []
+        walk(system, *self._learner(learnt, f"agent {agent}"), envelope=True)
+        static = len(learnt)
+        walk([others, _varying(request, "messages")], *self._learner(learnt, f"session {session_id}"), envelope=True)
+        walk(list(also), *self._learner(learnt, f"session {session_id}"))
+        self._stand_ins = StandIns(key, agent, form)
+        for part in (learnt[:static], learnt[static:]):
+            self._stand_ins.avoid(value for _, value, _ in part)
+            for kind, value, scope in part:
+                self._note(self._stand_ins.of(kind, value, scope), kind)
+        self._session = f"session {session_id}"
+        for text in sorted(
+            self._arguments, key=len
+        ):  # what stands literally elsewhere is replaced alike there, whatever is found around it
+            self._arguments[text] = self._replace(text, "")
+            if self._arguments[text] != text:
+                self._literals.add(text, ARGUMENT)
 
     def request(self, request: Json) -> Json:
         """The request with stand-ins; model, tools and response format as they are."""
-        return {k: v if k in STATIC else self.message(v) for k, v in request.items()} if self._known else request
+        return {k: v if k in STATIC else self.message(v) for k, v in request.items()}
 
     def message(self, value: Any) -> Any:
         """Messages or their parts, whose roles, names and ids stay."""
-        return _walk(value, self._replace, envelope=True) if self._known else value
+        if isinstance(value, list):
+            return [self.message(part) for part in value]
+        return walk(value, partial(self._replace, system=_is_system(value)), self._replace_key, envelope=True)
 
     def data(self, value: Any) -> Any:
-        """Any JSON value; only keys stay."""
-        return _walk(value, self._replace) if self._known else value
+        """Any JSON value."""
+        return walk(value, self._replace, self._replace_key)
 
-    def _learn_as(self, scope: str) -> Callable[[str, str], str]:
+    def left(self, value: Any) -> Counter[str]:
+        """By kind, what still stands in an already redacted value: original values that are replaced wherever they stand, and finds of
+        the rules that are no stand-ins of this redaction. `value`: a request, a message, or a dict with a request in it."""
+        found: Counter[str] = Counter()
+
+        def look(text: str, name: str, system: bool = False) -> str:
+            if is_json(text):
+                return walk_json(text, look, lambda key: key)
+            made = Covered([*((start, end) for start, end, _ in self._made.spots(text)), *(m.span() for m in PLACEHOLDER.finditer(text))])
+            spots = {(s, e): kind for s, e, kind in (*find_structured(text, name), *self._known_spots(text, system))}
+            found.update(kind for (s, e), kind in spots.items() if not (made.touches(s, e) or self._is_known(text[s:e])))
+            return text
+
+        for part in _messages_and_others(value):
+            walk(part, partial(look, system=_is_system(part)), lambda key: key, envelope=True)
+        return found
+
+    def _known_spots(self, text: str, system: bool) -> list[tuple[int, int, str]]:
+        """Where known values stand. In a system message a place, a firm or a single word of a name counts only if it is found there, or
+        one template would look different from call to call."""
+        spots = list(self._literals.spots(text))
+        return (
+            [(s, e, kind) for s, e, kind in spots if kind not in PLACES and " " in text[s:e] + " " * (kind != "PERSON")]
+            if system
+            else spots
+        )
+
+    def _is_known(self, text: str) -> bool:
+        return text in self._fixed or text in self._made
+
+    def _learner(self, learnt: list, scope: str) -> tuple[Callable[[str, str], str], Callable[[str], str]]:
         def learn(text: str, name: str) -> str:
-            for kind, value in values(text, name):
-                self.counts[kind] += 1
-                self._known.setdefault(value, self._stand_in(kind, value, scope))
+            self._learn(values(text, name, self._backend), scope, learnt)
             return text
 
-        return learn
+        def learn_key(key: str) -> str:
+            self._learn(key_values(key), scope, learnt)
+            return key
 
-    def _stand_in(self, kind: str, value: str, scope: str) -> str:
-        same = re.sub(r"\W", "", value) if kind in ("PHONE", "CARD", "SSN", "IBAN") else value.casefold()
-        scope = self._scopes.setdefault(same, scope)
-        number = hmac.new(self._key, f"{scope}\0{kind}\0{same}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:4]
-        return f"[{kind}_{number}]"
+        return learn, learn_key
 
-    def _replace(self, text: str, name: str) -> str:
-        if not self._literal.search(text) and not values(text, name):
+    def _learn(self, found: Iterable[Value], scope: str, learnt: list) -> None:
+        for kind, value, key, text in found:
+            if value in self._fixed:
+                continue
+            self.counts[kind] += 1
+            if kind in NAME_KINDS and key not in PROSE and value != text == text.strip() and len(text) <= LONGEST:
+                self._arguments[text] = ""
+            whole = [("PERSON", f"{self._before[1]} {value}")] if self._before[0] in FIRST_NAMES and key.lower() in LAST_NAMES else []
+            self._before = key.lower(), value
+            for part_kind, part in ((kind, value), *whole, *parts(kind, value)):
+                if part not in self._scopes:
+                    self._scopes[part] = scope
+                    self._kinds[part] = part_kind
+                    learnt.append((part_kind, part, scope))
+                if spreads(part_kind, part, bool(key) or part != value):
+                    self._literals.add(part, part_kind)
+
+    def _replace_key(self, key: str) -> str:
+        found = key_values(key)
+        return self._stand_in(found[0][0], key) if found and key not in self._fixed else key
+
+    def _replace(self, text: str, name: str, system: bool = False) -> str:
+        if is_json(text):
+            return walk_json(text, partial(self._replace, system=system), self._replace_key)
+        if name not in PROSE and text in self._kinds and text not in self._fixed:
+            return self._stand_in(self._kinds[text], text)
+        made, placed = self._pass(text, [*find(text, name, self._backend), *self._known_spots(text, system)], [])
+        if not placed:
             return text
-        if _is_json(text):
-            return _in_json(text, self._replace)
-        parts, position = [], 0
-        for start, end, kind in find(text, name):
-            value = text[start:end]
-            parts += self._known_in(text[position:start]), self._known.get(value) or self._stand_in(kind, value, self._session)
+        # what stood around a value may have hidden another
+        return self._pass(made, [*find_structured(made, name), *self._known_spots(made, system)], placed)[0]
+
+    def _pass(self, text: str, finds: Iterable[tuple[int, int, str]], placed: list[Span]) -> tuple[str, list[Span]]:
+        """The text with stand-ins for all finds outside `placed`, and where the stand-ins are now."""
+        covered = Covered([*placed, *(m.span() for m in PLACEHOLDER.finditer(text))])
+        spots = {(start, end): kind for start, end, kind in finds if not covered.touches(start, end)}
+        pieces, position, length, now = [], 0, 0, []
+        for (start, end), kind in sorted(spots.items(), key=lambda spot: (spot[0][0], -spot[0][1])):
+            if end <= position or text[start:end] in self._fixed or (start < position and kind not in NAME_KINDS):
+                continue
+            start += max(0, position - start)  # a name keeps what is left of it
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+            made = self._stand_in(kind, text[start:end])
+            length += start - position
+            now.append((length, length + len(made)))
+            length += len(made)
+            pieces += text[position:start], made
             position = end
-        made = "".join((*parts, self._known_in(text[position:])))
-        return made if made == text else self._replace(made, name)  # what stood around a value may have hidden another
+        return "".join((*pieces, text[position:])), now
 
-    def _known_in(self, text: str) -> str:
-        return self._literal.sub(lambda match: self._known[match[0]], text)
+    def _stand_in(self, kind: str, value: str) -> str:
+        if kind == ARGUMENT:
+            return self._arguments[value]
+        if not any(c.isalnum() for c in value):
+            return value
+        made = self._stand_ins.of(kind, value, self._scopes.get(value, self._session))
+        self._note(made, kind)
+        return made
+
+    def _note(self, made: str, kind: str) -> None:
+        if len(made) >= SHORTEST_KNOWN or kind == "PERSON":
+            self._made.add(made, kind)
+
+
+def _inside_word(text: str, start: int, end: int) -> bool:
+    """Whether a word goes on before or after text[start:end]."""
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if before and before in "nrtbf" and text[max(0, start - 2) : start - 1] == "\\":
+        before = ""  # the letter of an escape such as \n of quoted JSON
+    if _SHORT_FORM.match(text, end):
+        return True
+    return bool((_WORD.match(before) and _WORD.match(text[start])) or (_WORD.match(after) and _WORD.match(text[end - 1])))
 
 
 def _is_system(message: Any) -> bool:
@@ -135,61 +258,24 @@ def _varying(request: Json, *without: str) -> Json:
     return {key: value for key, value in request.items() if key not in STATIC and key not in without}
 
 
-def leaks(value: Any) -> list[tuple[str, str]]:
-    """(kind, value) of what the rules still find in a JSON value."""
-    found: list[tuple[str, str]] = []
-
-    def look(text: str, name: str) -> str:
-        found.extend(values(text, name))
-        return text
-
-    _walk(_varying(value) if isinstance(value, dict) else value, look, envelope=True)
-    return found
-
-
-def _walk(value: Any, on_text: Callable[[str, str], str], name: str = "", envelope: bool = False) -> Any:
-    """The value with every text replaced by `on_text(text, key)`."""
-    if isinstance(value, str):
-        return on_text(value, name)
-    if isinstance(value, list):
-        return [_walk(item, on_text, name, envelope) for item in value]
-    if isinstance(value, dict):
-        return {k: v if envelope and k in ENVELOPE else _walk(v, on_text, k, envelope) for k, v in value.items()}
-    if isinstance(value, int) and len(str(value)) in CARD_DIGITS:
-        made = on_text(str(value), name)
-        return value if made == str(value) else made
-    return value
+def _messages_and_others(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict) and isinstance(value.get("request"), dict):
+        yield from _messages_and_others(value["request"])
+        yield {key: other for key, other in value.items() if key != "request"}
+    elif isinstance(value, dict) and isinstance(value.get("messages"), list):
+        yield from value["messages"]
+        yield _varying(value, "messages")
+    else:
+        yield value
 
 
-def _in_json(text: str, on_text: Callable[[str, str], str]) -> str:
-    """JSON text with its string values replaced by `on_text(text, key)` and nothing else changed, spacing included: it stays valid."""
-    name = ""
-
-    def replace(token: re.Match) -> str:
-        nonlocal name
-        if token[2]:
-            name = _unquote(token[1])
-            return token[0]
-        if token[1] is None:
-            made = on_text(token[0], name) if len(token[0]) in CARD_DIGITS else token[0]
-            return token[0] if made == token[0] else json.dumps(made)
-        value = _unquote(token[1])
-        made = on_text(value, name)
-        return token[0] if made == value else json.dumps(made, ensure_ascii=token[0].isascii())
-
-    return _TOKEN.sub(replace, text)
-
-
-def _unquote(text: str) -> str:
-    return json.loads(f'"{text}"', strict=False) if "\\" in text else text
-
-
-@lru_cache(maxsize=8192)
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _schema_values(schema: Any, key: str = "") -> Iterator[str]:
+    """Names of tools, and the values that their schemas list."""
+    if isinstance(schema, dict):
+        for inner, value in schema.items():
+            yield from _schema_values(value, inner)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _schema_values(value, key)
+    elif isinstance(schema, str) and key in ("enum", "const", "default", "name"):
+        yield schema

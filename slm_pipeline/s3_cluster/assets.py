@@ -1,30 +1,22 @@
 """S3 in the asset graph."""
 
 import json
+from functools import partial
 
 import dagster as dg
 import pandas as pd
 
-from slm_pipeline.lake import Lake, digest
+from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.partitions import days, groups
+from slm_pipeline.records import Json
 from slm_pipeline.s2_curate.repeats import CURATED
-from slm_pipeline.s3_cluster.panels import assignment_panel, clusters_panel, example_prompts, examples_panel
+from slm_pipeline.s3_cluster.panels import assignment_panel, clusters_panel, examples_panel, map_panel, traffic_panel
+from slm_pipeline.s3_cluster.refresh import CLUSTERS, assignment_inputs, refresh_clusters
+from slm_pipeline.s3_cluster.traffic import ASSIGNMENTS, day_traffic, read_traffic
 from slm_pipeline.settings import Settings, get_settings
 
-CLUSTERS = "s3_cluster/task_clusters"
-ASSIGNMENTS = "s3_cluster/task_assignments"
 EXAMPLES = "s3_cluster/task_examples"
 OWNERS = ["team:slm-pipeline"]
-CLUSTER_SETTINGS = {
-    "seed",
-    "cluster_sample",
-    "min_task_calls",
-    "own_group_calls",
-    "min_group_calls",
-    "min_text_calls",
-    "tail_coverage",
-    "same_task_overlap",
-}
 
 
 @dg.asset(deps=["curated_calls"], group_name="s3_cluster", owners=OWNERS, kinds={"scikitlearn"})
@@ -34,21 +26,14 @@ def task_clusters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     A task is recognisable from the prompt alone: by system prompt and tools, by the first words of a templated prompt, or by
     its wording. Keys stay when tasks are found again. Every group becomes a partition.
     """
-    from slm_pipeline.s3_cluster.clustering import VERSION, find_clusters, sample_training
-
     settings, lake = get_settings(), Lake(get_settings().lake)
-    curated = [lake.read(CURATED, day) for day in lake.partitions(CURATED)]
-    current = lake.read(CLUSTERS)
-    inputs = digest(VERSION, [artefact.digest for artefact in curated], settings.model_dump(include=CLUSTER_SETTINGS))
-    if current is None or current.inputs != inputs:
-        sample = sample_training((artefact.table("calls") for artefact in curated), settings)
-        clusters, found = find_clusters(sample, current and current.json("clusters"), settings)
-        members = pd.DataFrame({"id": sorted(found), "task": [found[id_] for id_ in sorted(found)]}, dtype="str")
-        contents = {"clusters": clusters, "members": members, "sample": sample[["id"]], "prompts": example_prompts(sample, found, clusters)}
-        current = lake.write(CLUSTERS, None, contents, inputs)
+    current, reason = refresh_clusters(lake, settings)
     clusters = current.json("clusters")
     context.instance.add_dynamic_partitions(groups.name, [group["key"] for group in clusters["groups"]])
-    return dg.MaterializeResult(metadata=clusters_panel(clusters, current.json("prompts")), data_version=dg.DataVersion(current.digest))
+    metadata = {"clustered_again": reason or "no: nothing asks for it"}
+    metadata |= map_panel(current.table("map"), clusters) | clusters_panel(clusters, current.json("prompts"))
+    metadata |= traffic_panel(read_traffic(lake), clusters)
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(current.digest))
 
 
 @dg.asset(
@@ -61,18 +46,32 @@ def task_clusters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 )
 def task_assignments(context: dg.AssetExecutionContext) -> None:
     """For every call of a day its task and group, from the prompt alone; or the reason why it has none and stays with the LLM."""
-    from slm_pipeline.s3_cluster.assignment import assign_calls
-
     lake = Lake(get_settings().lake)
     artefact = lake.read(CLUSTERS)
     clusters = artefact.json("clusters") if artefact else None
     for day in context.partition_keys:
         curated, current = lake.read(CURATED, day), lake.read(ASSIGNMENTS, day)
-        inputs = curated and digest(curated.digest, clusters and clusters["fingerprint"])
+        inputs = curated and assignment_inputs(curated, clusters)
         if curated and (current is None or current.inputs != inputs):
-            current = lake.write(ASSIGNMENTS, day, {"assignments": assign_calls(curated.table("calls"), clusters)}, inputs)
+            current = lake.write(ASSIGNMENTS, day, assigned_day(curated, clusters, current), inputs)
         table = current.table("assignments") if current else None
         context.add_asset_metadata(assignment_panel(table), partition_key=day)
+
+
+def assigned_day(curated: Artefact, clusters: Json | None, current: Artefact | None) -> dict:
+    """What the lake holds of a day's assignments: those of the calls, those of the planted copies, and the traffic by task.
+
+    Where only groups changed since the `current` ones, prompts are not read again.
+    """
+    from slm_pipeline.s3_cluster.assignment import assign_calls, recognisers, regrouped
+
+    basis = [curated.digest, clusters and recognisers(clusters)]
+    if clusters and current and "basis.json" in current.files and current.json("basis") == basis:
+        assigned = {name: regrouped(current.table(name), clusters) for name in ("assignments", "canaries")}
+        return assigned | {"traffic": current.table("traffic"), "basis": basis}
+    calls = curated.table("calls")
+    assignments, planted = assign_calls(calls, clusters), assign_calls(curated.table("canaries"), clusters)
+    return {"assignments": assignments, "canaries": planted, "traffic": day_traffic(calls, assignments), "basis": basis}
 
 
 @dg.asset(deps=["task_assignments", "task_clusters"], partitions_def=groups, group_name="s3_cluster", owners=OWNERS, kinds={"parquet"})
@@ -81,36 +80,58 @@ def task_examples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
     Calls of the training split on which an SLM failed are among the training examples, marked as failed.
     """
-    from slm_pipeline.s3_cluster.examples import build_examples, group_tasks
+    from slm_pipeline.s3_cluster.examples import SETTINGS, VERSION, build_examples, gather, group_tasks, version_of
 
     settings, lake, group = get_settings(), Lake(get_settings().lake), context.partition_key
-    clusters = lake.read(CLUSTERS).json("clusters")
-    tasks = [task for task in clusters["tasks"] if task["group"] == group]
-    calls, sources = _group_calls(lake, group)
-    current = lake.read(EXAMPLES, group)
-    inputs = digest(tasks, sources, settings.max_answer_tokens, settings.base_models[0])
+    tasks = {task["key"]: task for task in lake.read(CLUSTERS).json("clusters")["tasks"] if task["group"] == group}
+    sources, current = _sources(lake, group, tasks, settings), lake.read(EXAMPLES, group)
+    inputs = digest(VERSION, list(tasks.values()), sources, settings.model_dump(include=SETTINGS))
     if current is None or current.inputs != inputs:
-        examples, summary = build_examples(calls, {task["key"]: task for task in tasks}, settings, _token_counter(settings))
-        contents = {"examples": examples, "tasks": group_tasks(tasks, examples, calls), "summary": summary}
-        current = lake.write(EXAMPLES, group, contents, inputs)
+        read, count = partial(_group_calls, lake, group), _token_counter(settings)
+        gathered = gather(sources, read, tasks, settings, count, _gathered(current))
+        examples, left_out, summary = build_examples(gathered, settings)
+        described = group_tasks(list(tasks.values()), examples)
+        contents = {"examples": examples, "left_out": left_out, "days": gathered.days, "tasks": described, "summary": summary}
+        current = lake.write(EXAMPLES, group, contents, inputs, version=version_of(examples, described))
     return dg.MaterializeResult(
         metadata=examples_panel(current.json("summary"), current.digest), data_version=dg.DataVersion(current.digest)
     )
 
 
-def _group_calls(lake: Lake, group: str) -> tuple[pd.DataFrame, list[str]]:
-    """The curated calls of a group with their task, and the digests of the days that have any."""
-    tables, sources = [], []
+def _sources(lake: Lake, group: str, tasks: dict[str, Json], settings: Settings) -> dict[str, str]:
+    """For each day that has calls of the group a digest of all that its rows are made from."""
+    from slm_pipeline.s3_cluster.example_rows import rows_digest
+
+    common, sources = rows_digest(tasks.values(), settings), {}
     for day in lake.partitions(ASSIGNMENTS):
-        assigned = lake.read(ASSIGNMENTS, day).table("assignments")
-        assigned = assigned.loc[assigned["group"] == group, ["id", "task"]]
+        assigned = _assigned(lake, group, day)
         if len(assigned):
-            curated = lake.read(CURATED, day)
-            tables.append(curated.table("calls").merge(assigned, on="id", validate="one_to_one"))
-            sources.append(digest(curated.digest, json.loads(assigned.to_json(orient="split"))))
-    if not tables:
+            sources[day] = digest(common, lake.read(CURATED, day).digest, json.loads(assigned.to_json(orient="split")))
+    if not sources:
         raise dg.Failure(f"No call is assigned to group {group}: it may be retired; materialise task_assignments for all days first.")
-    return pd.concat(tables, ignore_index=True), sources
+    return sources
+
+
+def _assigned(lake: Lake, group: str, day: str) -> pd.DataFrame:
+    written = lake.read(ASSIGNMENTS, day)
+    assigned = pd.concat([written.table(name, ["id", "task", "group"]) for name in ("assignments", "canaries")], ignore_index=True)
+    return assigned.loc[assigned["group"] == group, ["id", "task"]]
+
+
+def _group_calls(lake: Lake, group: str, day: str) -> pd.DataFrame:
+    """The curated calls of a group on one day and the planted copies among them, with their task."""
+    written = lake.read(CURATED, day)
+    calls = pd.concat([written.table("calls"), written.table("canaries").drop(columns="leaked")], ignore_index=True)
+    return calls.merge(_assigned(lake, group, day), on="id", validate="one_to_one")
+
+
+def _gathered(current: Artefact | None):
+    """The rows that the current version was chosen from; None if there is none, or one that did not keep them."""
+    from slm_pipeline.s3_cluster.examples import stored
+
+    if current is None or "days.json" not in current.files:
+        return None
+    return stored(current.table("examples"), current.table("left_out"), current.json("days"))
 
 
 def _token_counter(settings: Settings):

@@ -1,10 +1,8 @@
 """Checks of S3."""
 
 import dagster as dg
-import pandas as pd
 
-from slm_pipeline.lake import Artefact, Lake
-from slm_pipeline.s2_curate.repeats import CURATED
+from slm_pipeline.lake import Lake
 from slm_pipeline.s3_cluster.assets import CLUSTERS, EXAMPLES, task_clusters, task_examples
 from slm_pipeline.settings import get_settings
 
@@ -25,8 +23,8 @@ def assignment_agrees_with_clustering() -> dg.AssetCheckResult:
     from slm_pipeline.s3_cluster.clustering import agreement
 
     settings = get_settings()
-    artefact, sample = _clustered(Lake(settings.lake))
-    members = artefact.table("members")
+    artefact = Lake(settings.lake).read(CLUSTERS)
+    sample, members = artefact.table("sample"), artefact.table("members")
     share = agreement(sample, dict(zip(members["id"], members["task"], strict=True)), artefact.json("clusters"))
     metadata = {"agreement": share, "calls": len(sample), "threshold": settings.min_assignment_agreement}
     return dg.AssetCheckResult(passed=share >= settings.min_assignment_agreement, metadata=metadata)
@@ -35,8 +33,7 @@ def assignment_agrees_with_clustering() -> dg.AssetCheckResult:
 @dg.asset_check(asset=task_clusters)
 def only_training_calls_are_clustered() -> dg.AssetCheckResult:
     """No call of the validation, calibration or test split was seen by clustering."""
-    _, sample = _clustered(Lake(get_settings().lake))
-    splits = sample["split"].value_counts().to_dict()
+    splits = Lake(get_settings().lake).read(CLUSTERS).table("sample", ["split"])["split"].value_counts().to_dict()
     return dg.AssetCheckResult(passed=set(splits) <= {"train"}, metadata={"splits": splits, "threshold": 0})
 
 
@@ -49,11 +46,3 @@ def examples_leak_nothing(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
     shared = len(asked.get("train", set()) & asked.get("test", set()))
     metadata = {"torn_sessions": torn, "training_asks_test": shared, "threshold": 0}
     return dg.AssetCheckResult(passed=not torn and not shared, metadata=metadata)
-
-
-def _clustered(lake: Lake) -> tuple[Artefact, pd.DataFrame]:
-    """The clusters and the calls they were made from, as S2 holds them now."""
-    artefact = lake.read(CLUSTERS)
-    ids = artefact.table("sample")
-    days = [lake.read(CURATED, day).table("calls")[["id", "split", "request"]].merge(ids, on="id") for day in lake.partitions(CURATED)]
-    return artefact, pd.concat(days) if days else pd.DataFrame({"id": [], "split": [], "request": []})

@@ -1,41 +1,37 @@
 """Finds the tasks in a sample of training calls: structure first, then recurring prompt templates, then text.
 
-A task is always recognisable from the prompt alone (`assignment.py` is the judge of that), and an agent loop with one call
-site and many tools is one task. How the answers divide is only the task's breakdown of actions.
+A task is always recognisable from the prompt alone (`assignment.py` is the judge of that), recurs enough for that, and its answers
+are of one form as far as the prompt tells the forms apart. An agent loop with one call site and many tools is one task: which tool
+it uses is the task's breakdown of actions.
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Json
-from slm_pipeline.s3_cluster.assignment import PREFIX_WORDS, TAIL_WORDS, Assigner, fingerprint, words
+from slm_pipeline.s3_cluster.assignment import Assigner, fingerprint, task_template
+from slm_pipeline.s3_cluster.calls import Call, read_calls
+from slm_pipeline.s3_cluster.decisions import apply_decisions, hold_pinned
+from slm_pipeline.s3_cluster.density import density_clusters
+from slm_pipeline.s3_cluster.describing import described
 from slm_pipeline.s3_cluster.grouping import form_groups
+from slm_pipeline.s3_cluster.keeping import keep_recognisers, reclustering_due
+from slm_pipeline.s3_cluster.mining import find_templates
 from slm_pipeline.s3_cluster.naming import name_tasks
-from slm_pipeline.s3_cluster.registry import keep_keys
-from slm_pipeline.s3_cluster.structure import is_multi_turn, loose_digest, structure_of
-from slm_pipeline.s3_cluster.templates import mine, opening
+from slm_pipeline.s3_cluster.parts import excluded, found_tasks
+from slm_pipeline.s3_cluster.registry import keep_group_keys, keep_keys, retired, retired_groups
+from slm_pipeline.s3_cluster.slots import Template
+from slm_pipeline.s3_cluster.structure import is_multi_turn, system_of
+from slm_pipeline.s3_cluster.templates import mine
 from slm_pipeline.settings import Settings
 
-VERSION = 1
+__all__ = ["VERSION", "agreement", "find_clusters", "reclustering_due", "sample_training"]
 
-
-@dataclass(frozen=True)
-class Call:
-    """One training call as clustering sees it. `system`: the static system prompt, None if it has none or it varies."""
-
-    id: str
-    agent: str
-    request: Json
-    answer: Json
-    system: str | None
-    structure: str
-    variant: str
-    opening: str
+VERSION = 2
 
 
 def sample_training(days: Iterable[pd.DataFrame], settings: Settings) -> pd.DataFrame:
@@ -43,44 +39,46 @@ def sample_training(days: Iterable[pd.DataFrame], settings: Settings) -> pd.Data
 
     Bounded memory: one day and the sample. A call stays in the sample of a grown log or leaves it, independent of the others.
     """
-    columns = ["id", "agent", "request", "answer", "split"]
-    sample = pd.DataFrame({column: [] for column in [*columns, "rank"]}, dtype="str")
-    for day in days:
-        usable = day.loc[(day["split"] == "train") & day["drop_reason"].isna() & day["answer"].notna(), columns]
-        usable = usable.assign(rank=[digest(settings.seed, id_) for id_ in usable["id"]])
-        sample = pd.concat([sample, usable]).sort_values(["rank", "id"], kind="stable").head(settings.cluster_sample)
-    return sample.drop(columns="rank").sort_values("id", ignore_index=True)
+    from slm_pipeline.s3_cluster.sampling import lowest, usable_calls
+
+    return lowest((usable_calls(day, settings) for day in days), settings)
 
 
-def find_clusters(sample: pd.DataFrame, previous: Json | None, settings: Settings) -> tuple[Json, dict[str, str]]:
-    """clusters.json from `sample_training` and the previous clusters.json; and the task of each sampled call that has one."""
-    calls = _read(sample, settings.min_task_calls)
-    members = {_identity(task): (task, found) for task, found in _tasks(calls, settings)}
-    tasks = [_described(task, found) for task, found in members.values()]
-    name_tasks(tasks, [[call.opening for call in found] for _, found in members.values()])
-    ids = [{call.id for call in found} for _, found in members.values()]
-    changes = keep_keys(tasks, ids, previous, {call.id: call.request for call in calls}, settings.same_task_overlap)
-    order = sorted(range(len(tasks)), key=lambda i: tasks[i]["key"])
-    groups, ungrouped = form_groups([tasks[i] for i in order], settings)
-    changes += group_changes(groups, previous)
-    found = {id_: tasks[i]["key"] for i in order for id_ in ids[i]}
-    share = 1 - len(found) / len(calls) if calls else 0.0
+def find_clusters(
+    sample: pd.DataFrame, previous: Json | None, settings: Settings, decisions: Sequence[Json] = ()
+) -> tuple[Json, dict[str, str]]:
+    """clusters.json from the sample and the previous clusters.json; and the task of each sampled call that has one.
+
+    `sample`: columns id, agent, request, answer. Equal for the same calls in any order.
+    """
+    calls = read_calls(sample, settings)
+    held, rest = hold_pinned(calls, previous, decisions)
+    found = list({_identity(task): (task, its) for task, its in _tasks(rest, previous, settings)}.values())
+    tasks = [described(task, its) | {"identity": _identity(task)[:8]} for task, its in [*held, *found]]
+    name_tasks(tasks[len(held) :], [[call.opening for call in its] for _, its in found])
+    members = [{call.id for call in its} for _, its in [*held, *found]]
+    requests = {call.id: call.request for call in calls}
+    changes = keep_keys(tasks, members, previous, requests, settings.same_task_overlap)
+    tasks = keep_recognisers(tasks, members, previous, requests)
+    gone = retired(tasks, previous)
+    decided = apply_decisions([(task, its) for task, (_, its) in zip(tasks, [*held, *found], strict=True)], decisions)
+    final = [described(task, its) if "decided" in task else task for task, its in decided]
+    groups, ungrouped = form_groups([task for task in final if not excluded(task)], settings)
+    groups, changed = keep_group_keys(groups, final, previous, settings.same_task_overlap)
+    belongs = {call.id: task["key"] for task, (_, its) in zip(final, decided, strict=True) for call in its}
     clusters = {
         "version": VERSION,
-        "tasks": [tasks[i] for i in order],
+        "tasks": final,
         "groups": groups,
-        "ungrouped": ungrouped,
-        "unassigned_share": round(share, 6),
+        "ungrouped": ungrouped | {task["key"]: "excluded by a person" for task in final if excluded(task)},
+        "unassigned_share": round(1 - len(belongs) / len(calls), 6) if calls else 0.0,
         "sample": len(calls),
-        "changes": changes,
+        "changes": changes + changed,
+        "decisions": [decision["n"] for decision in decisions],
+        "retired": gone,
+        "retired_groups": retired_groups(groups, previous),
     }
-    return clusters | {"fingerprint": fingerprint(clusters)}, found
-
-
-def group_changes(groups: list[Json], previous: Json | None) -> list[Json]:
-    """What became of the groups: new and retired keys."""
-    old, new = {group["key"] for group in (previous or {"groups": []})["groups"]}, {group["key"] for group in groups}
-    return [{"kind": f"{kind} group", "key": key} for kind, keys in (("new", new - old), ("retire", old - new)) for key in sorted(keys)]
+    return clusters | {"fingerprint": fingerprint(clusters)}, belongs
 
 
 def agreement(sample: pd.DataFrame, found: dict[str, str], clusters: Json) -> float:
@@ -92,134 +90,66 @@ def agreement(sample: pd.DataFrame, found: dict[str, str], clusters: Json) -> fl
     return sum(same) / len(same) if same else 1.0
 
 
-def _read(sample: pd.DataFrame, least: int) -> list[Call]:
-    """A system prompt without tools that hardly recurs is no static part: it is text like the rest of the prompt."""
-    requests = [json.loads(request) for request in sample["request"]]
-    structures = [structure_of(request) for request in requests]
-    loose = [loose_digest(request, structure.system) for request, structure in zip(requests, structures, strict=True)]
-    recurring = Counter(loose)
-    calls = []
-    for row, request, structure, key in zip(sample.itertuples(), requests, structures, loose, strict=True):
-        if not request.get("tools") and recurring[key] < least:
-            structure = structure_of(request, with_system=False)
-            key = loose_digest(request, None)
-        text = opening(request, structure.system)
-        calls.append(Call(row.id, row.agent, request, json.loads(row.answer), structure.system, key, structure.exact, text))
-    return calls
-
-
-def _tasks(calls: list[Call], settings: Settings) -> Iterable[tuple[Json, list[Call]]]:
+def _tasks(calls: Sequence[Call], previous: Json | None, settings: Settings) -> Iterable[tuple[Json, list[Call]]]:
     by_structure: dict[str, list[Call]] = defaultdict(list)
+    known: dict[str, list[Json]] = defaultdict(list)
     for call in calls:
         by_structure[call.structure].append(call)
-    for structure, rest in sorted(by_structure.items()):
-        variants = sorted({call.variant for call in rest})
-        common = {
-            "structure": structure,
-            "variants": variants,
-            "kind": "structure",
-            "prefix": None,
-            "tail": None,
-            "centroid": None,
-            "radius": None,
-        }
-        common |= {"system": rest[0].system, "text_prefix": "", "text_suffix": ""}
-        if not rest[0].request.get("tools"):
-            for prefix, tail, found in _templates(rest, settings):
-                head, end = mine([call.opening for call in found])
-                yield common | {"kind": "prefix", "prefix": prefix, "tail": tail, "text_prefix": head, "text_suffix": end}, found
-                taken = {call.id for call in found}
-                rest = [call for call in rest if call.id not in taken]
-            if rest and rest[0].system is None:
-                for centroid, radius, found in _texts(rest, settings):
-                    yield common | {"kind": "text", "centroid": centroid, "radius": radius}, found
-                continue
-        if len(rest) >= settings.min_task_calls:
-            yield common, rest
+    for task in found_tasks(previous):
+        known[task["structure"]].append(task)
+    for structure, its in sorted(by_structure.items()):
+        yield from _tasks_of_structure(its, known[structure], settings)
 
 
-def _templates(calls: list[Call], settings: Settings) -> Iterable[tuple[str, str | None, list[Call]]]:
-    """Recurring first words, longest first; cut further where the last words recur as well in nearly all of these calls."""
-    rest = calls
-    for count in PREFIX_WORDS:
-        by_prefix: dict[str | None, list[Call]] = defaultdict(list)
-        for call in rest:
-            by_prefix[words(call.opening, count)].append(call)
-        by_prefix.pop(None, None)
-        recurring = {prefix: found for prefix, found in sorted(by_prefix.items()) if len(found) >= settings.min_task_calls}
-        for prefix, found in recurring.items():
-            yield from ((prefix, tail, part) for tail, part in _by_tail(found, settings))
-        rest = [call for call in rest if words(call.opening, count) not in recurring]
+def _tasks_of_structure(calls: list[Call], known: Sequence[Json], settings: Settings) -> Iterable[tuple[Json, list[Call]]]:
+    """The tasks of calls with the same system prompt, tools and response format; `known`: those that were found before.
 
-
-def _by_tail(calls: list[Call], settings: Settings) -> list[tuple[str | None, list[Call]]]:
-    tails: dict[str | None, list[Call]] = defaultdict(list)
-    for call in calls:
-        tails[words(call.opening, TAIL_WORDS, end=True)].append(call)
-    tails.pop(None, None)
-    recurring = {tail: found for tail, found in sorted(tails.items()) if len(found) >= settings.min_task_calls}
-    if len(recurring) < 2 or sum(map(len, recurring.values())) < settings.tail_coverage * len(calls):
-        return [(None, calls)]
-    covered = {call.id for found in recurring.values() for call in found}
-    others = [call for call in calls if call.id not in covered]
-    return [*recurring.items(), *([(None, others)] if len(others) >= settings.min_task_calls else [])]
-
-
-def _texts(calls: list[Call], settings: Settings) -> Iterable[tuple[list[float], float, list[Call]]]:
-    """Density clusters of the remaining texts; radius: the distance that holds all but the outermost 5 % of the members.
-
-    Members are then those that the nearest centroid within its radius claims, so that run time agrees.
+    A static system prompt or tools make one task, and several only if nearly all calls follow templates: then they come from several
+    call sites. Without either it takes a template or dense wording.
     """
-    if len(calls) < settings.min_text_calls:
-        return
-    import numpy as np
-    from sklearn.cluster import HDBSCAN
+    task = _recogniser(calls)
+    static, tools = calls[0].system is not None, bool(calls[0].request.get("tools"))
+    varying_system = tools and not static and system_of(calls[0].request) is not None
+    whole = static or (tools and not varying_system)
+    loop = tools and not varying_system and 2 * sum(is_multi_turn(call.request) for call in calls) > len(calls)
+    templates = [task_template(one) for one in known if one["kind"] == "prefix"]
+    found = [] if loop else find_templates([call.wording for call in calls], [call.shape for call in calls], settings, templates)
+    rest = calls
+    if not whole or (len(found) > 1 and _covered(calls, found) >= settings.tail_coverage):
+        for template, its in found:
+            yield _templated(task, template, [calls[i] for i in its])
+        taken = {i for _, its in found for i in its}
+        rest = [call for i, call in enumerate(calls) if i not in taken]
+    if (static or tools) and len(rest) >= settings.min_task_calls:
+        yield task, rest
+    elif not static and not tools:
+        drawn = sorted(rest, key=lambda call: digest(settings.seed, call.id))
+        dense = [(one["centroid"], one["radius"]) for one in known if one["kind"] == "text" and one["embedding"] == settings.embedding]
+        for centroid, radius, its in density_clusters([call.wording for call in drawn], settings, dense):
+            yield task | {"kind": "text", "centroid": centroid, "radius": radius, "embedding": settings.embedding}, [drawn[i] for i in its]
 
-    from slm_pipeline.s3_cluster.embedding import embed
 
-    vectors = embed([call.opening for call in calls])
-    labels = HDBSCAN(min_cluster_size=settings.min_text_calls, copy=True).fit_predict(vectors)
-    if labels.max() < 0:
-        return
-    means = [vectors[labels == label].mean(axis=0) for label in range(labels.max() + 1)]
-    centroids = np.round([mean / np.linalg.norm(mean) for mean in means], 6)
-    distances = 1 - vectors @ centroids.T.astype(np.float32)
-    radii = [round(float(np.quantile(distances[labels == label, label], 0.95)), 6) for label in range(len(centroids))]
-    nearest = distances.argmin(axis=1)
-    for label, (centroid, radius) in enumerate(zip(centroids, radii, strict=True)):
-        found = [call for i, call in enumerate(calls) if nearest[i] == label and distances[i, label] <= radius]
-        yield centroid.tolist(), radius, found
+def _covered(calls: list[Call], found: list[tuple[Template, list[int]]]) -> float:
+    """The share of different texts that follow a template: one that is only repeated says nothing about the others."""
+    followed = {calls[i].wording for _, its in found for i in its if len({calls[i].wording for i in its}) > 1}
+    return len(followed) / len({call.wording for call in calls})
+
+
+def _recogniser(calls: Sequence[Call]) -> Json:
+    """The recogniser of a task that its structure alone tells from all others."""
+    task = {"structure": calls[0].structure, "variants": sorted({call.variant for call in calls}), "kind": "structure"}
+    task |= dict.fromkeys(("prefix", "inner", "tail", "centroid", "radius", "embedding"))
+    return task | {"system": calls[0].system, "text_prefix": "", "text_suffix": ""}
+
+
+def _templated(task: Json, template: Template, calls: list[Call]) -> tuple[Json, list[Call]]:
+    head, tail = mine([call.opening for call in calls])
+    runs = list(template.runs)
+    last = runs.pop() if template.ends and (len(runs) > 1 or not template.starts) else None
+    first = runs.pop(0) if template.starts else None
+    made = {"kind": "prefix", "prefix": first, "inner": runs, "tail": last, "text_prefix": head, "text_suffix": tail}
+    return task | made, calls
 
 
 def _identity(task: Json) -> str:
-    return digest(task["structure"], task["kind"], task["prefix"], task["tail"], task["centroid"])
-
-
-def _described(task: Json, calls: Sequence[Call]) -> Json:
-    """The task with what a person and the later stages want to know about it, all from its training calls."""
-    actions, forms = Counter(), Counter()
-    for call in calls:
-        for action in {tool["name"] for tool in call.answer["tool_calls"]} or {_text_kind(call.answer["text"])}:
-            actions[action] += 1
-        forms["tool_call" if call.answer["tool_calls"] else _text_kind(call.answer["text"])] += 1
-    multi = sum(is_multi_turn(call.request) for call in calls)
-    variants = Counter(call.variant for call in calls)
-    shown = next(call for call in calls if call.variant == min(variants, key=lambda variant: (-variants[variant], variant)))
-    form, count = min(forms.items(), key=lambda item: (-item[1], item[0]))
-    return task | {
-        "agents": sorted({call.agent for call in calls}),
-        "tools": shown.request.get("tools") or None,
-        "response_format": shown.request.get("response_format"),
-        "train_calls": len(calls),
-        "actions": {name: round(n / len(calls), 4) for name, n in sorted(actions.items(), key=lambda item: (-item[1], item[0]))},
-        "answer_form": form if count >= 0.95 * len(calls) else "mixed",
-        "turns": "multi" if 2 * multi > len(calls) else "single",
-        "identity": _identity(task)[:8],
-    }
-
-
-def _text_kind(text: str) -> str:
-    try:
-        return "json" if isinstance(json.loads(text), dict | list) else "text"
-    except ValueError:
-        return "text"
+    return digest(*(task[name] for name in ("structure", "kind", "prefix", "inner", "tail", "centroid")))

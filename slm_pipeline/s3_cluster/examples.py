@@ -1,137 +1,151 @@
 """The examples of a group: what the SLM is asked, what it shall answer, and which of them are worth training on."""
 
-import json
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from slm_pipeline.answers import answer_form, render_answer
-from slm_pipeline.records import Answer, Json, ToolCall
-from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
+from slm_pipeline.answers import answer_form, parse_answer
+from slm_pipeline.lake import digest
+from slm_pipeline.records import Json
+from slm_pipeline.s3_cluster import near_duplicates, quality
+from slm_pipeline.s3_cluster.example_rows import COLUMNS, COUNTED, Gathered, gather, is_failure, read_answer, varying_text
 from slm_pipeline.settings import Settings
 
-COLUMNS = {
-    "id": "str",
-    "session_id": "str",
-    "timestamp": "float64",
-    "day": "str",
-    "agent": "str",
-    "task": "str",
-    "split": "str",
-    "weight": "int64",
-    "form": "str",
-    "messages": "str",
-    "full_messages": "str",
-    "answer": "str",
-    "target_source": "str",
-    "teacher_answer": "str",
-    "outcome": "str",
-    "failed": "bool",
-}
+__all__ = [
+    "COLUMNS",
+    "REASONS",
+    "SETTINGS",
+    "VERSION",
+    "Built",
+    "Gathered",
+    "build_examples",
+    "gather",
+    "group_tasks",
+    "is_failure",
+    "read_answer",
+    "stored",
+    "version_of",
+]
+
+VERSION = 2  # raise it when the same rows shall give other examples
+SETTINGS = {"seed", "max_answer_tokens", "max_group_examples", "near_similarity", "min_form_share"}
+Texts = dict[int, tuple[str, str]]
+REASONS = ("over_long", "same_as_test", "wrong_form", "outlier", "low_agreement", "near_duplicates")
 
 
-def build_examples(
-    calls: pd.DataFrame, tasks: dict[str, Json], settings: Settings, count_tokens: Callable[[str], int]
-) -> tuple[pd.DataFrame, Json]:
-    """The examples (COLUMNS, sorted by split, timestamp, id) of curated calls with a column `task`, and the summary.
+class Built(NamedTuple):
+    """`examples`: COLUMNS, sorted by split, timestamp, id. `left_out`: the rows that training loses, with a column `reason` of
+    REASONS. `summary`: counts. Examples and left_out together are the rows they were chosen from."""
+
+    examples: pd.DataFrame
+    left_out: pd.DataFrame
+    summary: Json
+
+
+def build_examples(gathered: Gathered, settings: Settings) -> Built:
+    """Choose the examples among the rows.
 
     Validation, calibration and test keep every call that has a target, except those that an SLM was asked before: where it failed
     they would make the traffic look harder than it is, where it passed easier, and a replay repeats a call that is there. Training
-    loses what S2 dropped, answers of more than `max_answer_tokens`, repeats of another training example in varying part and
-    answer (its `weight` counts them; a failed one stays, as failed), and whatever has the varying part of a test example.
+    loses, in this order: what S2 dropped; answers of more than `max_answer_tokens`; whatever asks (nearly) what a test example
+    asks (`near_duplicates.asked_among`); answers in a wrong form, outliers and answers that near neighbours contradict
+    (`quality.py`), but never calls on which an SLM failed; near-duplicates of another training example in varying part and
+    answer (its `weight` counts them; if an SLM failed on one of them, that one stays).
     """
-    counts: Counter[str] = Counter()
-    rows = [row for call in calls.to_dict("records") if (row := _example(call, tasks, counts))]
-    counts["failures_total"] = int((is_failure(calls) & (calls["split"] == "train")).sum())
-    counts["asked_an_slm"] = sum(row["asked_an_slm"] and row["split"] != "train" for row in rows)
-    rows = [row for row in rows if row["split"] == "train" or not row["asked_an_slm"]]
-    rows.sort(key=lambda row: (row["timestamp"], row["id"]))
-    asked_in_test = {row["asked"] for row in rows if row["split"] == "test"}
-    training: dict[tuple[str, str], Json] = {}
-    for row in rows:
-        if row["split"] != "train":
-            continue
-        if count_tokens(row["answer"]) > settings.max_answer_tokens:
-            counts["over_long"] += 1
-        elif row["asked"] in asked_in_test:
-            counts["same_as_test"] += 1
-        else:
-            key = (row["asked"], _normal(row["answer"]))
-            other = training.get(key)
-            counts["near_duplicates"] += other is not None
-            keep = row if other is None or (row["failed"] and not other["failed"]) else other
-            training[key] = keep | {"weight": 1 if other is None else other["weight"] + 1}
-    kept = [row for row in rows if row["split"] != "train"] + list(training.values())
-    kept.sort(key=lambda row: (row["split"], row["timestamp"], row["id"]))
-    examples = pd.DataFrame(kept, columns=list(COLUMNS)).astype(COLUMNS)
-    return examples, _summary(examples, counts)
+    rows = gathered.rows.sort_values(["timestamp", "id"], kind="stable", ignore_index=True).assign(weight=1)
+    training = rows[rows["split"] == "train"]
+    texts = _texts(training)
+    reasons = pd.Series("", index=training.index, dtype="str")
+    reasons[training["tokens"] > settings.max_answer_tokens] = "over_long"
+    reasons[(reasons == "") & _same_as_test(training, texts, rows[rows["split"] == "test"], settings)] = "same_as_test"
+    for reason, found in _unlike(training[reasons == ""], texts, settings).items():
+        reasons[found] = reason
+    weights = _weights(training[reasons == ""], texts, settings)
+    rows.loc[list(weights), "weight"] = list(weights.values())
+    reasons[[i for i in training.index[reasons == ""] if i not in weights]] = "near_duplicates"
+    lost = reasons[reasons != ""]
+    examples = rows.drop(index=lost.index).sort_values(["split", "timestamp", "id"], kind="stable", ignore_index=True)
+    left_out = rows.loc[lost.index].assign(reason=lost).reset_index(drop=True)
+    return Built(examples, left_out, _summary(examples, Counter(lost), gathered))
 
 
-def is_failure(calls: pd.DataFrame) -> pd.Series:
-    """Which of the curated calls are failures: an SLM's answer was not used, and what the LLM said instead can be used."""
-    return calls["failed_model"].notna() & calls["drop_reason"].isna()
+def stored(examples: pd.DataFrame, left_out: pd.DataFrame, days: dict[str, Json]) -> Gathered:
+    """What was gathered, from what `build_examples` made of it and the `days` stored beside."""
+    return Gathered(pd.concat([examples, left_out[list(COLUMNS)]], ignore_index=True), days)
 
 
-def group_tasks(tasks: list[Json], examples: pd.DataFrame, calls: pd.DataFrame) -> Json:
+def version_of(examples: pd.DataFrame, tasks: Json) -> str:
+    """The digest of the examples and of tasks.json: the same if they are, whatever days they were gathered from."""
+    return digest(pd.util.hash_pandas_object(examples, index=False).to_numpy().tobytes(), list(examples.columns), tasks)
+
+
+def group_tasks(tasks: list[Json], examples: pd.DataFrame) -> Json:
     """tasks.json: by task key what prompts, schemas and reports need. `forms`: how its training answers are decoded (`answer_schema`)."""
-    trained = set(examples.loc[examples["split"] == "train", "id"])
-    used = calls[calls["id"].isin(trained)]
     forms: dict[str, set[str]] = {task["key"]: set() for task in tasks}
-    for key, answer in zip(used["task"], used["answer"], strict=True):
-        forms[key].add(answer_form(read_answer(answer)))
+    for row in examples[examples["split"] == "train"].itertuples():
+        forms[row.task].add("text" if row.form == "text" else answer_form(parse_answer(row.answer)))
     kept = ("name", "tools", "response_format", "system", "text_prefix", "text_suffix")
     return {task["key"]: {key: task[key] for key in kept} | {"forms": sorted(forms[task["key"]])} for task in tasks}
 
 
-def read_answer(text: str) -> Answer:
-    """The answer in a curated row's JSON."""
-    answer = json.loads(text)
-    return Answer(answer["text"], tuple(ToolCall(call["name"], call["arguments"]) for call in answer["tool_calls"]))
+def _texts(rows: pd.DataFrame) -> Texts:
+    """Varying part and answer by index, as near-duplicates are judged by them."""
+    return {row.Index: (varying_text(row.messages, row.task), row.answer) for row in rows.itertuples()}
 
 
-def _example(call: Json, tasks: dict[str, Json], counts: Counter[str]) -> Json | None:
-    if pd.isna(call["answer"]) or (call["split"] == "train" and pd.notna(call["drop_reason"])):
-        counts["dropped_by_curation"] += 1
-        return None
-    request, answer = json.loads(call["request"]), read_answer(call["answer"])
-    try:
-        messages = factor(request, tasks[call["task"]])
-    except TemplateChanged:
-        counts["template_changed"] += 1
-        return None
-    recorded = call["teacher_answer"]
-    return {key: call[key] for key in ("id", "session_id", "timestamp", "day", "agent", "task", "split", "target_source", "outcome")} | {
-        "weight": 1,
-        "form": answer.form,
-        "messages": json.dumps(messages),
-        "full_messages": json.dumps(full_messages(request)),
-        "answer": _encodable(render_answer(answer, request.get("tools"))),
-        "teacher_answer": None if pd.isna(recorded) else _encodable(render_answer(read_answer(recorded), request.get("tools"))),
-        "failed": pd.notna(call["failed_model"]),
-        "asked_an_slm": pd.notna(call["failed_model"]) or call["served_by"] == "slm",
-        "asked": _normal(f"{call['task']} {json.dumps(messages[1:])}"),
-    }
+def _same_as_test(training: pd.DataFrame, texts: Texts, test: pd.DataFrame, settings: Settings) -> np.ndarray:
+    ordered = [*texts.values(), *_texts(test).values()]
+    return near_duplicates.asked_among(list(training["signature"]), list(test["signature"]), ordered.__getitem__, settings.near_similarity)
 
 
-def _encodable(text: str) -> str:
-    """Half a surrogate pair is nothing a tokenizer or a file takes."""
-    return text.encode("utf-8", "replace").decode()
+def _unlike(training: pd.DataFrame, texts: Texts, settings: Settings) -> dict[str, list[int]]:
+    """The rows, by index, that are not like the others of their task, by reason; each row once."""
+    found: dict[str, list[int]] = {"wrong_form": [], "outlier": [], "low_agreement": []}
+    for _, task in training.groupby("task"):
+        wrong = quality.wrong_form(list(task["action"]), settings.min_form_share) & ~task["failed"].to_numpy()
+        found["wrong_form"] += task.index[wrong].tolist()
+        rest = task[~wrong]
+        for _, same_form in rest.groupby(rest["action"].where(rest["action"] == "json", rest["form"])):
+            questions = [texts[i][0] for i in same_form.index]
+            far = quality.outliers(questions, list(same_form["answer"])) & ~same_form["failed"].to_numpy()
+            found["outlier"] += same_form.index[far].tolist()
+        rest = rest.drop(index=[i for i in found["outlier"] if i in rest.index])
+        ordered = [texts[i] for i in rest.index]
+        questions, alike = near_duplicates.asked_alike(list(rest["signature"]), ordered.__getitem__, quality.SAME_QUESTION)
+        alone = quality.low_agreement(list(rest["action"]), questions, alike) & ~rest["failed"].to_numpy()
+        found["low_agreement"] += rest.index[alone].tolist()
+    return found
 
 
-def _normal(text: str) -> str:
-    return " ".join(text.lower().split())
+def _weights(training: pd.DataFrame, texts: Texts, settings: Settings) -> dict[int, int]:
+    """The rows, by index, that stand for their near-duplicates, and how many calls each stands for."""
+    index, failed, signatures = training.index.tolist(), training["failed"].tolist(), training["signature"].tolist()
+    sessions = training["session_id"].tolist()
+    represented = near_duplicates.find(signatures, lambda i: texts[index[i]], sessions, settings.near_similarity)
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, representative in enumerate(represented.tolist()):
+        members[representative].append(i)
+    weights = {}
+    for representative, same in members.items():
+        failures = {near_duplicates.equal_key(signatures[i]): i for i in reversed(same) if failed[i]}
+        kept = sorted(failures.values()) or [representative]
+        weights |= {index[i]: 1 for i in kept[1:]} | {index[kept[0]]: len(same) - len(kept) + 1}
+    return weights
 
 
-def _summary(examples: pd.DataFrame, counts: Counter[str]) -> Json:
-    training = examples[examples["split"] == "train"]
-    left_out = ("dropped_by_curation", "template_changed", "over_long", "near_duplicates", "same_as_test", "asked_an_slm")
+def _summary(examples: pd.DataFrame, lost: Counter[str], gathered: Gathered) -> Json:
+    training, days = examples[examples["split"] == "train"], gathered.days.values()
+    counted = {reason: sum(day[reason] for day in days) for reason in COUNTED}
+    counted["beyond_limit"] = sum(day["rows"] for day in days) - len(gathered.rows)
     return {
         "splits": {split: int((examples["split"] == split).sum()) for split in ("train", "validation", "calibration", "test")},
-        "left_out": {reason: counts[reason] for reason in left_out},
+        "left_out": counted | {reason: lost[reason] for reason in REASONS},
         "failures": int(training["failed"].sum()),
         # counted as `fallback_failures` counts them: the watermark of `retrain_on_fallbacks`
-        "failures_total": counts["failures_total"],
+        "failures_total": sum(day["failures_total"] for day in days),
         "tasks": int(examples["task"].nunique()),
         "forms": {form: int(n) for form, n in sorted(training["form"].value_counts().items())},
+        "index_bytes_per_call": near_duplicates.BYTES_PER_CALL,
     }

@@ -6,7 +6,9 @@ change how an answer is formed (descriptions, titles, defaults): calls that diff
 
 import hashlib
 import json
+import marshal
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from slm_pipeline.answers import render_answer
@@ -27,13 +29,25 @@ class Structure:
 def structure_of(request: Json, with_system: bool = True) -> Structure:
     """The structure of a request; `with_system=False` counts its system prompt as part of the conversation."""
     system = system_of(request) if with_system else None
-    return Structure(system, _digest([system, request.get("tools") or [], request.get("response_format")]))
+    return Structure(system, _digest([system, _form_digests(request)[0]]))
 
 
 def loose_digest(request: Json, system: str | None) -> str:
     """The digest that leaves out descriptions, titles, defaults and examples of tools and response format."""
-    tools = [_shape(tool.get("function")) for tool in request.get("tools") or ()]
-    return _digest([system, tools, _shape(request.get("response_format"))])
+    return _digest([system, _form_digests(request)[1]])
+
+
+def _form_digests(request: Json) -> tuple[str, str]:
+    """The exact and the loose digest of tools and response format."""
+    return _digests_of(marshal.dumps([request.get("tools") or [], request.get("response_format")], 2))
+
+
+@lru_cache(maxsize=512)
+def _digests_of(form: bytes) -> tuple[str, str]:
+    """Of tools and response format in bytes that are made fast: an agent sends the same many kilobytes with every call."""
+    tools, response_format = marshal.loads(form)
+    shapes = [_shape(tool.get("function")) for tool in tools]
+    return _digest([tools, response_format]), _digest([shapes, _shape(response_format)])
 
 
 def system_of(request: Json) -> str | None:

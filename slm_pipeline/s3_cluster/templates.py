@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from slm_pipeline.answers import functions_of
 from slm_pipeline.records import Json
-from slm_pipeline.s3_cluster.structure import conversation, merged, structure_of, system_of
+from slm_pipeline.s3_cluster.parts import parts_of
+from slm_pipeline.s3_cluster.structure import conversation, is_multi_turn, merged, structure_of, system_of, text_of
 
 INSTRUCTION = (
     'Answer with one JSON object {"name": <function>, "arguments": {...}} that calls one of these functions, or with text if none fits:'
@@ -26,8 +28,20 @@ def mine(openings: Sequence[str]) -> tuple[str, str]:
 
 def opening(request: Json, system: str | None) -> str:
     """The first message after the static system prompt `system`: what a template is mined from."""
-    messages = conversation(request, with_system=system is None)
-    return messages[0]["content"] if messages else ""
+    messages = request["messages"]
+    first = next((i for i, message in enumerate(messages) if message.get("role") == "assistant"), len(messages))
+    turns = conversation({**request, "messages": messages[:first]}, system is None) or conversation(request, system is None)
+    return turns[0]["content"] if turns else ""
+
+
+def wording(request: Json, system: str | None) -> str:
+    """The text in which templates are looked for: the opening, in a longer conversation with its last message, in which an agent may
+    ask for something else. Of an agent with tools the system prompt, if that varies."""
+    if system is None and request.get("tools") and (varying_system := system_of(request)) is not None:
+        return varying_system
+    last = request["messages"][-1:]
+    later = is_multi_turn(request) and last[0].get("role") == "user"
+    return "\n".join([opening(request, system), *(text_of(message) for message in last if later)])
 
 
 def varying(messages: list[Json], task: Json) -> list[Json]:
@@ -46,18 +60,20 @@ def factor(request: Json, task: Json) -> list[Json]:
 
     Raises TemplateChanged if system prompt, tools, response format or the template's head and tail differ by one byte.
     """
-    with_system = task["system"] is not None
-    if structure_of(request, with_system).exact not in task["variants"]:
-        raise TemplateChanged(task["key"])
-    messages = varying(conversation(request, with_system=not with_system), task)
-    return [{"role": "system", "content": task_line(task)}, *messages]
+    for part in parts_of(task):
+        with_system = part["system"] is not None
+        if structure_of(request, with_system).exact in part["variants"]:
+            with suppress(TemplateChanged):
+                messages = varying(conversation(request, with_system=not with_system), part)
+                return [{"role": "system", "content": task_line(task)}, *messages]
+    raise TemplateChanged(task["key"])
 
 
 def task_line(task: Json) -> str:
-    """The one line by which an SLM that serves several tasks knows which it is asked for."""
+    """The one line by which an SLM that serves several tasks knows which it is asked for; a renamed task keeps its line."""
     if task["tools"]:
         return "Tools: " + ", ".join(function["name"] for function in functions_of(task["tools"]))
-    return f"Task: {task['name']}"
+    return f"Task: {task['slug'].replace('-', ' ')}"
 
 
 def full_messages(request: Json) -> list[Json]:

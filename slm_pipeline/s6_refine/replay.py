@@ -16,7 +16,7 @@ from slm_pipeline.resources.tracking import AdapterVersion, champion
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.importers import BadLine, read_calls
 from slm_pipeline.s1_collect.roles import Role
-from slm_pipeline.s2_curate.redaction import Redaction
+from slm_pipeline.s2_curate.curation import redaction_of
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor
 from slm_pipeline.s6_refine.evaluation import Completion, given_answer
@@ -127,7 +127,7 @@ def _prepare(call: AgentCall, assigner: Assigner, tasks: dict[str, Json], settin
     if target is None:
         return None, "no recorded LLM answer"
     said = (target.text, *(c.arguments for c in target.tool_calls))
-    redaction = Redaction(call.request, call.agent, call.session_id, settings.split_key, also=said)
+    redaction = redaction_of(call, settings, also=said)
     request = redaction.request(call.request)
     target = Answer(redaction.data(target.text), tuple(ToolCall(c.name, redaction.data(c.arguments)) for c in target.tool_calls))
     assigned = assigner.assign(request)

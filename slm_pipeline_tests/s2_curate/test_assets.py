@@ -11,19 +11,20 @@ from slm_pipeline.s1_collect.checks import calls_are_well_formed
 from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate import assets
 from slm_pipeline.s2_curate.assets import CURATED, curated_calls
-from slm_pipeline.s2_curate.checks import nothing_personal_is_left, sessions_stay_in_one_split
+from slm_pipeline.s2_curate.checks import canaries_are_redacted, nothing_personal_is_left, sessions_stay_in_one_split
 from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.s1_collect.calls import call
 
 FIRST = get_settings().first_day
 DAYS = [(FIRST + timedelta(days=n)).isoformat() for n in range(3)]
-NAMES = ("calls_are_well_formed", "nothing_personal_is_left", "sessions_stay_in_one_split")
+NAMES = ("calls_are_well_formed", "canaries_are_redacted", "nothing_personal_is_left", "sessions_stay_in_one_split")
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty home whose log has calls on the first and the third day."""
     monkeypatch.setenv("SLM_HOME", str(tmp_path))
+    monkeypatch.setenv("SLM_CANARY_SHARE", "0.3")
     log(*range(40))
     return tmp_path
 
@@ -39,7 +40,8 @@ def midnight(days):
 
 def run(instance, first=DAYS[0], last=DAYS[2]):
     """Materialise a range of days with all checks, as one run."""
-    definitions = [raw_calls, curated_calls, calls_are_well_formed, nothing_personal_is_left, sessions_stay_in_one_split]
+    definitions = [raw_calls, curated_calls, calls_are_well_formed]
+    definitions += [canaries_are_redacted, nothing_personal_is_left, sessions_stay_in_one_split]
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     result = dg.materialize(definitions, instance=instance, tags=tags)
     assert result.success
@@ -67,7 +69,8 @@ def test_one_run_curates_a_range_of_days(home):
     assert sorted(checks) == sorted(NAMES)
     assert all(check.passed for check in checks.values())
     assert checks["sessions_stay_in_one_split"].metadata["sessions"].value == 40
-    assert checks["nothing_personal_is_left"].metadata["texts"].value == 80
+    assert checks["nothing_personal_is_left"].metadata["calls"].value == 40
+    assert checks["canaries_are_redacted"].metadata["planted"].value == 7
 
 
 def test_days_whose_calls_did_not_change_are_not_curated_again(home, monkeypatch):

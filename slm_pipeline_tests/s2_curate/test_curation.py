@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -12,7 +13,7 @@ from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s1_collect.calls import call
 
-SETTINGS = Settings()
+SETTINGS = Settings(canary_share=0)
 NOTHING = np.array([], dtype=np.uint64)
 DAY = "2026-10-02"
 
@@ -25,7 +26,7 @@ TRAIN, TEST = sessions("train"), sessions("test")
 
 
 def curate(calls, seen=NOTHING):
-    return curate_day(calls, DAY, SETTINGS, seen)
+    return curate_day(calls, DAY, SETTINGS, lambda hashes: np.isin(hashes, seen))
 
 
 def says(text):
@@ -41,13 +42,13 @@ def attempt(model, verdict, text, **more):
 
 
 def test_the_table_has_the_agreed_columns_in_order_of_time():
-    table, funnel, _ = curate([call(2, TRAIN[0], text="b"), call(1, TEST[0]), call(0, TRAIN[1], text="a")])
+    table, _, funnel, _ = curate([call(2, TRAIN[0], text="b"), call(1, TEST[0]), call(0, TRAIN[1], text="a")])
     assert tuple(table.columns) == COLUMNS
     assert list(table["id"]) == ["c0", "c1", "c2"]
     assert list(table["split"]) == ["train", "test", "train"]
     assert json.loads(table["answer"][0]) == {"text": "a", "tool_calls": []}
     assert set(table["target_source"]) == {"teacher"}
-    assert funnel == {"kept": 3, "calls": 3, "redactions": {}}
+    assert funnel == {"kept": 3, "calls": 3, "redactions": {}, "left": {}, "canaries": 0}
 
 
 def test_the_order_of_arrival_does_not_matter():
@@ -59,43 +60,53 @@ def test_the_order_of_arrival_does_not_matter():
 
 
 def test_only_the_first_of_exact_repeats_is_trained_on_and_only_in_the_training_split():
-    table, funnel, _ = curate([call(n, session) for n, session in enumerate((*TRAIN[:3], *TEST[:3]))])
+    table, _, funnel, _ = curate([call(n, session) for n, session in enumerate((*TRAIN[:3], *TEST[:3]))])
     assert table["drop_reason"].fillna("").tolist() == ["", "exact_repeat", "exact_repeat", "", "", ""]
-    assert funnel == {"exact_repeat": 2, "kept": 4, "calls": 6, "redactions": {}}
+    assert funnel == {"exact_repeat": 2, "kept": 4, "calls": 6, "redactions": {}, "left": {}, "canaries": 0}
 
 
 def test_a_repeat_of_an_earlier_day_is_known_by_its_hash():
     yesterday = curate([call(0, TRAIN[0])])
-    table, _, repeats = curate([call(1, TRAIN[1]), call(2, TRAIN[2], text="other")], yesterday.repeats)
+    table, _, _, repeats = curate([call(1, TRAIN[1]), call(2, TRAIN[2], text="other")], yesterday.repeats)
     assert table["drop_reason"].fillna("").tolist() == ["exact_repeat", ""]
     assert len(repeats) == 2  # what a day holds does not depend on the days before
 
 
 def test_another_answer_or_question_is_no_repeat():
-    table, _, _ = curate([call(0, TRAIN[0]), call(1, TRAIN[1], text="bad"), call(2, TRAIN[2], question="who?")])
+    table, *_ = curate([call(0, TRAIN[0]), call(1, TRAIN[1], text="bad"), call(2, TRAIN[2], question="who?")])
     assert table["drop_reason"].isna().all()
 
 
 def test_a_failure_is_kept_although_it_repeats_and_says_who_failed():
-    table, _, _ = curate([call(0, TRAIN[0]), call(1, TRAIN[1], route=slm_failed("wrong, jo@example.com"))])
+    table, *_ = curate([call(0, TRAIN[0]), call(1, TRAIN[1], route=slm_failed("wrong, jo@example.com"))])
     row = table.iloc[1]
     assert table["drop_reason"].isna().all()
     assert (row["failed_model"], row["failed_reason"], row["served_by"]) == ("slm-1", "mismatch", "llm")
-    assert json.loads(row["failed_answer"])["text"].startswith("wrong, [EMAIL_")
+    said = json.loads(row["failed_answer"])["text"]
+    assert said.startswith("wrong, ")
+    assert "@" in said
+    assert "jo@example.com" not in said
     assert json.loads(row["answer"])["text"] == "fine"
 
 
 def test_identifiers_that_give_away_personal_data_are_hidden_and_stay_distinct():
-    table, _, _ = curate([call(n, f"session of jo{n}@example.com", client_id="jo@example.com") for n in range(3)])
+    table, *_ = curate([call(n, f"session of jo{n}@example.com", client_id="jo@example.com") for n in range(3)])
     assert table["session_id"].nunique() == 3
     assert not table["session_id"].str.contains("@").any()
     assert not table["client_id"].str.contains("@").any()
 
 
+def test_tokens_and_cost_are_kept_where_they_were_recorded():
+    response = says("fine") | {"usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}}
+    table, *_ = curate([call(0, TEST[0], response=response, cost=0.5), call(1, TEST[1])])
+    assert table["tokens"].tolist() == [12, pd.NA]
+    assert table["cost"].fillna(-1).tolist() == [0.5, -1]
+
+
 def test_a_bad_surrogate_in_an_answer_can_be_written(tmp_path):
     arguments = '{"a": "\\ud83d"}'
     message = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
-    table, _, _ = curate([call(0, TEST[0], response={"choices": [{"message": message}]})])
+    table, *_ = curate([call(0, TEST[0], response={"choices": [{"message": message}]})])
     table.to_parquet(tmp_path / "calls.parquet")
 
 

@@ -1,11 +1,13 @@
 import json
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm_pipeline.s2_curate.redaction import Redaction, find, leaks
+from slm_pipeline.s2_curate.detection import find_structured
+from slm_pipeline.s2_curate.redaction import PLACEHOLDERS, Redaction, find
 
 FOUND = [
     ("write to Jo.Doe+x@mail.example.org.", "EMAIL", "Jo.Doe+x@mail.example.org"),
@@ -25,13 +27,10 @@ FOUND = [
     ("from 203.0.113.7, port 22", "IP", "203.0.113.7"),
     ("host 2001:db8::ff00:42:8329 down", "IP", "2001:db8::ff00:42:8329"),
     ("nic 00:1B:44:11:3A:B7", "MAC", "00:1B:44:11:3A:B7"),
+    ("see https://www.Shoe-Shop.co.uk/my/cart?id=7.", "DOMAIN", "https://www.Shoe-Shop.co.uk/my/cart?id=7"),
     ("postgres://app:s3cr3t@db/x", "CREDENTIALS", "app:s3cr3t"),
-    ("key AKIAIOSFODNN7EXAMPLE", "TOKEN", "AKIAIOSFODNN7EXAMPLE"),
-    ("ghp_" + "a1B2" * 9, "TOKEN", "ghp_" + "a1B2" * 9),
-    ("sk-proj-" + "a1B2" * 9, "TOKEN", "sk-proj-" + "a1B2" * 9),
-    ("Authorization: Bearer abcdefgh12345678", "TOKEN", "abcdefgh12345678"),
+    ("Authorization: Bearer abcdefgh12345678", "BEARER_TOKEN", "abcdefgh12345678"),
     ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_1", "JWT", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_1"),
-    ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "PRIVATE_KEY", None),
     ("my password is hunter2!x, ok", "SECRET", "hunter2!x"),
     ("DB_PASSWORD=tr0ub4dor&3", "SECRET", "tr0ub4dor&3"),
     ('"api_key": "0a1b2c3d4e5f"', "SECRET", "0a1b2c3d4e5f"),
@@ -51,29 +50,38 @@ UNTOUCHED = [
     "0.4111111111111111, 4111111111111112, id_4111111111111111",
     "price +1234, -12345, (2024) 12.05, 1e10, $1,234,567.89",
     "see section 1.2.3.4 and 1.2.3.4.5",
+    "weights [0.1234, -0.5678, 0.9101], file.py, main.rs and utils.io, step_one_123",
+    'xmlns="http://www.w3.org/2000/svg", "$schema": "https://json-schema.org/draft/2020-12/schema"',
 ]
 
 
 @pytest.mark.parametrize(("text", "kind", "value"), FOUND)
 def test_personal_data_and_secrets_are_found_exactly(text, kind, value):
-    finds = find(text)
-    assert [f.kind for f in finds] == [kind]
-    if value:
-        assert text[finds[0].start : finds[0].end] == value
+    assert [(f.kind, text[f.start : f.end]) for f in find_structured(text)] == [(kind, value)]
 
 
 @pytest.mark.parametrize("text", UNTOUCHED)
 def test_lookalikes_stay(text):
-    assert [(f.kind, text[f.start : f.end]) for f in find(text)] == []
+    assert [(f.kind, text[f.start : f.end]) for f in find_structured(text)] == []
 
 
 def test_two_numbers_in_a_row_are_two_finds():
     text = "phone 415-555-2671 212-555-0187"
-    assert [text[f.start : f.end] for f in find(text)] == ["415-555-2671", "212-555-0187"]
+    assert [text[f.start : f.end] for f in find_structured(text)] == ["415-555-2671", "212-555-0187"]
+
+
+def test_names_are_found_beside_what_rules_find():
+    text = "My name is Maria Schneider and my mail is m.s@example.com."
+    assert {f.kind: text[f.start : f.end] for f in find(text)} == {"PERSON": "Maria Schneider", "EMAIL": "m.s@example.com"}
 
 
 def request(*messages, **more):
     return {"model": "m", "messages": [{"role": role, "content": content} for role, content in messages], **more}
+
+
+def redacted_text(text, role="user", session="s", agent="a", key="key", form="surrogates"):
+    asked = request((role, text))
+    return Redaction(asked, agent, session, key, form=form).request(asked)["messages"][0]["content"]
 
 
 def test_a_value_has_one_stand_in_in_request_answer_and_outcome_also_inside_json():
@@ -83,65 +91,144 @@ def test_a_value_has_one_stand_in_in_request_answer_and_outcome_also_inside_json
     outcome = {"gold": gold, "accepted_values": {"to": ["jo@example.com"]}}
     redaction = Redaction(asked, "a", "s", "key", also=(outcome,))
     redacted, told = redaction.request(asked), redaction.message(outcome["gold"])
-    (stand_in,) = re.findall(r"\[EMAIL_[0-9a-f]{4}\]", redacted["messages"][0]["content"])
+    stand_in = redacted["messages"][0]["content"].removeprefix("I am ")
+    assert re.fullmatch(r"[a-z]+@[a-z]+\.com", stand_in)
+    assert stand_in != "jo@example.com"
     result = redacted["messages"][1]["content"]
-    assert re.fullmatch(r'\{"mail": "\[EMAIL_....\]", "n": "\[CARD_....\]", "b": \[1,  2\]\}', result)
-    assert json.loads(result)["mail"] == stand_in
+    assert re.fullmatch(r'\{"mail": "[A-Z]+@[a-z]+\.com", "n": 4\d{15}, "b": \[1,  2\]\}', result)
+    assert json.loads(result)["mail"].lower() == stand_in
+    assert json.loads(result)["n"] != 4111111111111111
     assert json.loads(told["tool_calls"][0]["function"]["arguments"]) == {"to": stand_in, "text": f'say "hi" to\n{stand_in}'}
     assert told["tool_calls"][0]["function"]["name"] == "send"
     assert redaction.data(outcome["accepted_values"]) == {"to": [stand_in]}
 
 
 def test_a_value_found_once_is_replaced_where_its_context_is_missing():
-    asked = request(("user", "call me at 415-555-2671"))
+    asked = request(("user", "call me at 0415 555 267"))
     redaction = Redaction(asked, "a", "s", "key")
-    (stand_in,) = re.findall(r"\[PHONE_....\]", redaction.request(asked)["messages"][0]["content"])
-    assert redaction.data({"contact": "415-555-2671", "order": "1415-555-2671"}) == {"contact": stand_in, "order": "1415-555-2671"}
+    stand_in = redaction.request(asked)["messages"][0]["content"].removeprefix("call me at ")
+    assert re.fullmatch(r"\d{4} \d{3} \d{3}", stand_in)
+    assert redaction.data({"contact": "0415 555 267", "order": "10415 555 267"}) == {"contact": stand_in, "order": "10415 555 267"}
 
 
-def test_a_key_gives_context_to_its_value():
-    redaction = Redaction(request(), "a", "s", "key", also=({"user_phone": "4155552671", "newPassword": "hunter2!x"},))
-    redacted = redaction.data({"user_phone": "4155552671", "newPassword": "hunter2!x", "n": 4155552671})
-    assert [value if isinstance(value, int) else value[1:-6] for value in redacted.values()] == ["PHONE", "SECRET", 4155552671]
+def test_keys_give_context_to_their_values():
+    values = {
+        "first_name": "Ayşe",
+        "dob": "1990-02-11",
+        "address1": "Hauptmarkt 7",
+        "zip": "90210",
+        "user_phone": "4155552671",
+        "newPassword": "hunter2!x",
+        "payment_methods": {"gift_card_7480005": {"id": "gift_card_7480005"}},
+        "n": 4155552671,
+        "created": "2024-02-11",
+        "title": "soup",
+    }
+    redaction = Redaction(request(), "a", "s", "key", also=(values,))
+    redacted = redaction.data(values)
+    assert redacted["n"] == 4155552671
+    assert redacted["created"] == "2024-02-11"
+    assert redacted["title"] == "soup"
+    assert {key for key in values if redacted[key] != values[key]} == set(values) - {"n", "created", "title"}
+    (card,) = redacted["payment_methods"]
+    assert re.fullmatch(r"gift_card_\d{7}", card)
+    assert redacted["payment_methods"][card] == {"id": card}
+    assert set(redaction.counts) == {"PERSON", "DATE_OF_BIRTH", "ADDRESS", "ZIP", "PHONE", "SECRET", "PAYMENT_ID"}
 
 
-def stand_in(session="s", agent="a", role="user", key="key"):
-    asked = request((role, "jo@example.com"))
-    return Redaction(asked, agent, session, key).request(asked)["messages"][0]["content"]
+def test_a_first_name_a_user_id_and_a_mail_address_follow_the_full_name():
+    profile = '{"name": {"first_name": "Mia", "last_name": "Li"}, "email": "mia.li3668@example.com", "user_id": "mia_li_3668"}'
+    asked = request(("user", "I'm mia_li_3668."), ("tool", profile), ("assistant", "Thank you, Mia! So Mia Li flies, MIA LI pays."))
+    messages = Redaction(asked, "a", "s", "key").request(asked)["messages"]
+    made = json.loads(messages[1]["content"])
+    first, last = made["name"]["first_name"], made["name"]["last_name"]
+    assert (first, last) != ("Mia", "Li")
+    assert re.fullmatch(rf"{first.lower()}\.{last.lower()}\d{{4}}@[a-z]+\.com", made["email"])
+    assert re.fullmatch(rf"{first.lower()}_{last.lower()}_\d{{4}}", made["user_id"])
+    assert messages[0]["content"] == f"I'm {made['user_id']}."
+    assert messages[2]["content"].startswith(f"Thank you, {first}! So {first} {last} flies")
+
+
+def test_names_that_are_ordinary_words_are_replaced_as_names_only():
+    asked = request(("tool", '{"first_name": "Will", "last_name": "Young"}'), ("user", "Will the Young team come? Will Young pays."))
+    redaction = Redaction(asked, "a", "s", "key")
+    told = redaction.request(asked)["messages"]
+    made = json.loads(told[0]["content"])
+    assert made["first_name"] != "Will"
+    assert told[1]["content"].startswith("Will the ")
+    assert told[1]["content"].endswith(f"{made['first_name']} {made['last_name']} pays.")
 
 
 def test_stand_ins_are_stable_in_a_session_and_unlinkable_between_sessions():
-    assert stand_in() == stand_in()
-    assert stand_in() != stand_in(session="t")
-    assert stand_in() != stand_in(key="other")
+    text = "my card is 4111 1111 1111 1111"
+    assert redacted_text(text) == redacted_text(text)
+    assert redacted_text(text) != redacted_text(text, session="t")
+    assert redacted_text(text) != redacted_text(text, key="other")
 
 
-def test_a_static_system_message_looks_the_same_in_all_sessions_of_an_agent():
-    assert stand_in(role="system") == stand_in(role="system", session="t") != stand_in(role="system", agent="b")
+def test_what_may_stand_in_a_template_looks_the_same_in_all_sessions_of_an_agent():
+    mail, name = "Mails go to jo7@example.com.", "My name is Maria Schneider."
+    assert redacted_text(mail, "system") == redacted_text(mail, "system", session="t")
+    assert redacted_text(mail, "system") != redacted_text(mail, "system", agent="b")
+    assert redacted_text(name) == redacted_text(name, session="t")
+    assert redacted_text(name) != redacted_text(name, agent="b")
 
 
-def test_keys_roles_names_and_tools_are_never_touched():
-    tools = [{"type": "function", "function": {"name": "f", "description": "mail a@example.com", "parameters": {"type": "object"}}}]
-    asked = request(("user", "a@example.com"), tools=tools)
+def test_keys_roles_names_tools_and_listed_values_are_never_touched():
+    parameters = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris", "Rome"]}}}
+    tools = [{"type": "function", "function": {"name": "f", "description": "mail a@example.com", "parameters": parameters}}]
+    asked = request(("user", "a@example.com"), ("tool", '{"city": "Paris"}'), ("tool", '{"city": "Lyon"}'), tools=tools)
     asked["messages"][0]["name"] = "a@example.com"
-    redacted = Redaction(asked, "a", "s", "key").request(asked)
+    redaction = Redaction(asked, "a", "s", "key")
+    redacted = redaction.request(asked)
     assert redacted["tools"] == tools
     assert redacted["messages"][0]["name"] == "a@example.com"
     assert redacted["messages"][0]["content"] != "a@example.com"
-    assert leaks(redacted) == []
+    assert redacted["messages"][1]["content"] == '{"city": "Paris"}'
+    assert "Lyon" not in redacted["messages"][2]["content"]
+    assert redaction.left(redacted) == Counter()
+
+
+def test_an_argument_stands_where_it_stood_before():
+    arguments = {"file": "Hamburg and Berlin-trip.docx", "to": "Maria Schneider (sales)"}
+    asked = request(("user", "put hamburg things in Hamburg and Berlin-trip.docx, tell Maria Schneider (sales)"))
+    redaction = Redaction(asked, "a", "s", "key", also=(arguments,))
+    told, made = redaction.request(asked)["messages"][0]["content"], redaction.data(arguments)
+    assert made["to"] != arguments["to"]
+    assert made["to"] in told
+    assert made["file"] in told
 
 
 def test_nothing_found_means_nothing_changed():
-    asked = request(("user", UNTOUCHED[0]))
+    asked = request(("user", UNTOUCHED[1]))
     assert Redaction(asked, "a", "s", "key").request(asked) == asked
+
+
+def test_placeholders_say_the_kind_and_redacting_them_again_changes_nothing():
+    text = "Mail jo@example.com, password: hunter2!x"
+    placed = redacted_text(text, form=PLACEHOLDERS)
+    assert re.fullmatch(r"Mail \[EMAIL_[0-9a-f]{4}\], password: \[SECRET_[0-9a-f]{4}\]", placed)
+    assert redacted_text(placed, form=PLACEHOLDERS) == placed
+    assert redacted_text(placed) == placed
+
+
+def test_left_counts_what_a_careless_hand_leaves():
+    asked = request(("user", "I am jo@example.com, call me at 0415 555 267"))
+    redaction = Redaction(asked, "a", "s", "key")
+    redacted = redaction.request(asked)
+    assert redaction.left(redacted) == Counter()
+    assert redaction.left(asked)["EMAIL"] >= 1
+    assert redaction.left({"note": "0415 555 267"}) == Counter({"PHONE": 1})
+    assert redaction.left({"note": "a new one: al@example.com"}) == Counter({"EMAIL": 1})
 
 
 pieces = st.sampled_from([text for text, *_ in FOUND] + UNTOUCHED + ['"', "\\", "{", "[", " ", "\n", "é", "😀"])
 
 
-@given(st.lists(pieces | st.text(max_size=5), max_size=6).map("".join))
-def test_redacted_text_holds_no_finds_and_quoted_json_stays_json(text):
+@given(st.lists(pieces | st.text(max_size=5), max_size=6).map("".join), st.sampled_from(["surrogates", "placeholders"]))
+def test_redacted_text_holds_no_finds_and_quoted_json_stays_json(text, form):
     asked = request(("user", text), ("tool", json.dumps({"a": text, "b": [text, 1]})))
-    redacted = Redaction(asked, "a", "s", "key").request(asked)
+    redaction = Redaction(asked, "a", "s", "key", form=form)
+    redacted = redaction.request(asked)
     assert set(json.loads(redacted["messages"][1]["content"])) == {"a", "b"}
-    assert leaks(redacted) == []
+    assert redaction.left(redacted) == Counter()

@@ -5,6 +5,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.s2_curate.repeats import CURATED
 from slm_pipeline.s3_cluster import checks
 from slm_pipeline.s3_cluster.assets import ASSIGNMENTS, CLUSTERS, EXAMPLES, task_assignments, task_clusters, task_examples
+from slm_pipeline.s3_cluster.assignment import assign_calls
 from slm_pipeline_tests.s3_cluster import traffic as made
 
 DAYS = ["2026-10-01", "2026-10-02"]
@@ -17,9 +18,10 @@ def lake(tmp_path, monkeypatch):
         monkeypatch.setenv(f"SLM_{name}", str(value))
     monkeypatch.setattr("slm_pipeline.s3_cluster.assets._token_counter", lambda settings: lambda text: len(text.split()))
     lake = Lake(str(tmp_path / "lake"))
-    calls = made.traffic()
+    calls = made.traffic().assign(tokens=10, cost=None)
     for i, day in enumerate(DAYS):
-        lake.write(CURATED, day, {"calls": calls.iloc[i::2].assign(day=day)})
+        its = calls.iloc[i::2].assign(day=day)
+        lake.write(CURATED, day, {"calls": its, "canaries": its.head(0).assign(leaked=False)})
     return lake
 
 
@@ -59,3 +61,21 @@ def test_a_group_without_calls_says_so(lake):
         instance.add_dynamic_partitions("group", ["gone-00000000"])
         with pytest.raises(dg.Failure, match="gone-00000000"):
             run(instance, task_examples, "gone-00000000")
+
+
+def test_where_only_groups_change_no_prompt_is_read_again(lake, monkeypatch):
+    with dg.DagsterInstance.ephemeral() as instance:
+        run(instance, task_clusters)
+        run(instance, task_assignments, "days")
+        before = {day: lake.read(ASSIGNMENTS, day).table("assignments") for day in DAYS}
+        monkeypatch.setenv("SLM_OWN_GROUP_CALLS", "1000")
+        run(instance, task_clusters)
+        with monkeypatch.context() as patch:
+            patch.setattr("slm_pipeline.s3_cluster.assignment.Assigner", None)
+            run(instance, task_assignments, "days")
+        clusters = lake.read(CLUSTERS).json("clusters")
+        for day in DAYS:
+            now = lake.read(ASSIGNMENTS, day).table("assignments")
+            assert now.equals(assign_calls(lake.read(CURATED, day).table("calls"), clusters))
+            assert now["task"].equals(before[day]["task"])
+            assert not now["group"].equals(before[day]["group"])

@@ -67,6 +67,83 @@ def test_a_system_prompt_that_varies_is_recognised_by_its_first_words():
     assert assign_calls(calls, cluster(calls))["task"].notna().all()
 
 
+def test_a_system_prompt_of_an_agent_with_tools_may_vary():
+    rows = made.tool_rows("heat", 40)
+    for i, one in enumerate(rows):
+        request = json.loads(one["request"])
+        system = {"role": "system", "content": f"You look after the heating. It is 2026-02-0{i % 9 + 1} and {i} degrees."}
+        one["request"] = json.dumps(request | {"messages": [system, *request["messages"]]})
+    calls = made.table(rows)
+    (task,) = cluster(calls)["tasks"]
+    assert task["system"] is None
+    assert assign_calls(calls, cluster(calls))["task"].notna().all()
+
+
+def test_prompts_of_two_call_sites_that_share_tools_are_two_tasks_whichever_tool_is_called():
+    asked = ("Where is the parcel {}? Ask the tools.", "Remind me of the parcel {} on Monday.")
+    tools = [made.tool("track", "key"), made.tool("remind", "key")]
+    rows = [
+        made.row(
+            i,
+            str(i % 2),
+            [{"role": "user", "content": asked[i % 2].format(i)}],
+            made.call(("track", "remind")[i // 2 % 2], key="k"),
+            tools=tools,
+        )
+        for i in range(80)
+    ]
+    calls = made.table(rows)
+    clusters = cluster(calls)
+    assert [len(agents) for agents in agents_by_task(calls, clusters)] == [1, 1]
+    assert [set(task["actions"]) for task in clusters["tasks"]] == [{"track", "remind"}] * 2
+
+
+def test_system_prompts_that_differ_in_a_value_are_one_that_varies_but_other_duties_are_other_tasks():
+    rows = []
+    for i in range(120):
+        city = ("Oslo", "Lima", "Riga", "Bonn")[i % 4]
+        duty = ("You translate notes for guests from", "You rate complaints by visitors of")[i // 4 % 2]
+        messages = [{"role": "system", "content": f"{duty} {city}. Be brief."}, {"role": "user", "content": f"note {i}"}]
+        rows.append(made.row(i, duty, messages, "oui"))
+    calls = made.table(rows)
+    assert [len(agents) for agents in agents_by_task(calls, cluster(calls))] == [1, 1]
+
+
+def test_two_system_prompts_that_differ_a_little_stay_two_tasks():
+    rows = []
+    for i in range(80):
+        duty = ("You sort tickets by urgency.", "You sort tickets by product.")[i % 2]
+        rows.append(made.row(i, duty, [{"role": "system", "content": duty}, {"role": "user", "content": f"note {i * i}"}], "oui"))
+    calls = made.table(rows)
+    assert [len(agents) for agents in agents_by_task(calls, cluster(calls))] == [1, 1]
+
+
+def test_what_is_asked_last_in_a_conversation_tells_tasks_apart():
+    asked = ("Now sum up all that was said so far in one line.", "Now list the names that were mentioned, one a line.")
+    rng = random.Random(5)
+    rows = []
+    for i in range(80):
+        messages = [
+            {"role": "user", "content": f"Let us talk about {made.some_words(rng)}"},
+            {"role": "assistant", "content": made.some_words(rng)},
+            {"role": "user", "content": asked[i % 2]},
+        ]
+        rows.append(made.row(i, asked[i % 2], messages, "fine then"))
+    calls = made.table(rows)
+    assert [len(agents) for agents in agents_by_task(calls, cluster(calls))] == [1, 1]
+
+
+def test_the_slots_of_a_template_have_types():
+    template = "Write {n} lines for {name} before 2026-03-{n}.\nWords: {words}\nThen stop."
+    rng = random.Random(2)
+    rows = []
+    for i in range(60):
+        text = template.format(n=rng.randint(10, 28), name=rng.choice(["Ada", "Bo", "Cy"]), words=made.some_words(rng, 6))
+        rows.append(made.row(i, "writer", [{"role": "user", "content": text}], "x y z"))
+    (task,) = cluster(made.table(rows))["tasks"]
+    assert task["slots"] == ["number", "choice", "date", "text"]
+
+
 def test_texts_without_structure_are_clustered_by_wording():
     about = {"weather": "sunny rain forecast tomorrow snow wind temperature", "music": "song album guitar singer concert melody band"}
     rng = random.Random(3)
@@ -175,7 +252,7 @@ def test_keys_stay_when_a_fifth_more_data_arrives(rng, planted):
     before, after = assign_calls(first, clusters), assign_calls(first, again)
     assert (before["task"] == after["task"]).all()
     # 24 planted training calls are enough for a group of their own; nothing else changes
-    expected = {"keep"} | ({"new"} if planted else set()) | ({"new group"} if planted == 3 else set())
+    expected = {"keep", "keep group"} | ({"new"} if planted else set()) | ({"new group"} if planted == 3 else set())
     assert {change["kind"] for change in again["changes"]} == expected
     assert {group["key"] for group in clusters["groups"]} <= {group["key"] for group in again["groups"]}
 

@@ -1,12 +1,14 @@
 import json
+import random
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_pipeline.s3_cluster.assignment import assign_calls
 from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
-from slm_pipeline.s3_cluster.examples import build_examples, group_tasks
+from slm_pipeline.s3_cluster.examples import build_examples, gather, group_tasks, stored, version_of
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages, mine
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made
@@ -20,12 +22,17 @@ def tasks_of(calls):
     return clusters, {task["key"]: task for task in clusters["tasks"]}
 
 
-def examples_of(rows):
+def examples_of(rows, settings=SETTINGS):
     calls = made.table(rows)
     clusters, tasks = tasks_of(calls)
     calls = calls.assign(task=assign_calls(calls, clusters)["task"])
-    examples, summary = build_examples(calls, tasks, SETTINGS, lambda text: len(text.split()))
+    gathered = gather({"": ""}, lambda _: calls.assign(day=""), tasks, settings, count_words)
+    examples, _, summary = build_examples(gathered, settings)
     return examples, summary, calls, tasks
+
+
+def count_words(text):
+    return len(text.split())
 
 
 @given(words, st.lists(words, min_size=2, max_size=5), words)
@@ -81,8 +88,7 @@ def test_repeats_are_thinned_from_training_only_and_a_failure_stays():
     assert kept[["id", "failed", "weight"]].values.tolist() == [["failed", True, 3]]
     assert rows[1]["id"] not in set(training["id"])
     assert (examples["split"] == "test").sum() == 2
-    nothing = dict.fromkeys(("dropped_by_curation", "template_changed", "over_long", "asked_an_slm"), 0)
-    assert summary["left_out"] == nothing | {"near_duplicates": 2, "same_as_test": 1}
+    assert {reason: n for reason, n in summary["left_out"].items() if n} == {"near_duplicates": 2, "same_as_test": 1}
     assert summary["failures"] == 1
 
 
@@ -131,9 +137,9 @@ def test_answers_follow_the_schema_and_forms_come_from_training():
     rows[0]["answer"] = json.dumps(turned)
     twice = json.loads(rows[8]["answer"])
     rows[8]["answer"] = json.dumps(twice | {"tool_calls": twice["tool_calls"] * 2})  # test
-    examples, _, calls, tasks = examples_of(rows)
+    examples, _, _, tasks = examples_of(rows)
     assert all(list(json.loads(a)["arguments"]) == ["place", "day"] for a in examples.loc[examples["split"] == "train", "answer"])
-    ((_, described),) = group_tasks(list(tasks.values()), examples, calls).items()
+    ((_, described),) = group_tasks(list(tasks.values()), examples).items()
     assert described["forms"] == ["tool_call"]
     assert described["name"] == "get heat"
 
@@ -145,3 +151,142 @@ def test_half_surrogate_pairs_reach_no_file(tmp_path):
     examples, *_ = examples_of(rows)
     examples.to_parquet(tmp_path / "examples.parquet")
     assert "? ok" in set(examples["answer"])
+
+
+def reports(count, split="train", seed=0, start=0, **more):
+    """A templated task with long varying parts and long answers."""
+    rng = random.Random(f"reports{seed}")
+    rows = []
+    for i in range(count):
+        asked, said = made.some_words(rng, 18), made.some_words(rng, 18)
+        message = {"role": "user", "content": f"Sum up what follows for the man at the top.\n{asked}\nIn short:\n"}
+        rows.append(made.row(start + i, "reporter", [message], said, split=split, **more))
+    return rows
+
+
+def like(row, id_, split="train", asked=True, said=True, **more):
+    """The row in another session, with one word changed in what is asked and in what is said."""
+    request, answer = json.loads(row["request"]), json.loads(row["answer"])
+    if asked:
+        first, text, last = request["messages"][0]["content"].split("\n", 2)
+        request["messages"][0]["content"] = "\n".join([first, "otherwise " + text.split(" ", 1)[1], last])
+    if said:
+        answer["text"] = "otherwise " + answer["text"].split(" ", 1)[1]
+    return (
+        row
+        | {
+            "id": id_,
+            "session_id": id_,
+            "timestamp": row["timestamp"] + 1000,
+            "split": split,
+            "request": json.dumps(request),
+            "answer": json.dumps(answer),
+        }
+        | more
+    )
+
+
+LONG = SETTINGS.model_copy(update={"max_answer_tokens": 30})
+
+
+def kept(rows, settings=LONG):
+    examples, summary, *_ = examples_of(rows, settings)
+    return set(examples["id"]), {reason: n for reason, n in summary["left_out"].items() if n}, examples.set_index("id")
+
+
+def test_near_duplicates_in_question_and_answer_are_thinned_from_training_only():
+    rows = reports(30)
+    ids, lost, examples = kept([*rows, like(rows[0], "near"), like(rows[1], "v", split="validation"), like(rows[2], "other", said=False)])
+    assert ids == {row["id"] for row in rows} | {"v"}
+    assert lost == {"near_duplicates": 2}
+    assert examples.loc[rows[0]["id"], "weight"] == 2
+    ids, lost, _ = kept([*rows, rows[0] | {"id": "same question", "session_id": "x", "answer": rows[5]["answer"]}])
+    assert "same question" in ids
+    assert not lost
+
+
+def test_training_asks_nothing_that_a_test_call_nearly_asks():
+    rows = reports(30)
+    other_answer = {"answer": json.dumps({"text": "no", "tool_calls": []})}
+    ids, lost, _ = kept([*rows, like(rows[0], "t", split="test"), like(rows[1], "t2", split="test") | other_answer])
+    assert not {rows[0]["id"], rows[1]["id"]} & ids
+    assert lost == {"same_as_test": 2}
+
+
+def test_a_call_on_which_an_slm_failed_stays_and_what_it_repeats_goes():
+    rows = reports(30)
+    ids, _, examples = kept([*rows, like(rows[0], "failed", failed_model="slm", served_by="llm")])
+    assert rows[0]["id"] not in ids
+    assert examples.loc["failed", ["failed", "weight"]].tolist() == [True, 2]
+
+
+def test_prose_among_json_is_not_trained_on_unless_an_slm_failed_there():
+    rows = [row | {"answer": json.dumps({"text": json.dumps({"n": i}), "tool_calls": []})} for i, row in enumerate(reports(200))]
+    prose = json.dumps({"text": "I would say that this is a good one", "tool_calls": []})
+    rows[3] |= {"answer": prose}
+    rows[4] |= {"answer": prose, "failed_model": "slm", "served_by": "llm"}
+    ids, lost, _ = kept(rows)
+    assert rows[3]["id"] not in ids
+    assert rows[4]["id"] in ids
+    assert lost == {"wrong_form": 1}
+
+
+def test_an_answer_that_equal_questions_contradict_is_not_trained_on():
+    rows = reports(30)
+    asked = [rows[0] | {"id": f"again{i}", "session_id": f"again{i}"} for i in range(4)]
+    odd = asked[3] | {"answer": json.dumps({"text": "no", "tool_calls": []})}
+    ids, lost, _ = kept([*rows, *asked[:3], odd])
+    assert odd["id"] not in ids
+    assert lost["low_agreement"] == 1
+
+
+@pytest.mark.parametrize("limit", [20_000, 12])
+@pytest.mark.parametrize("changed", [None, "d2"])
+def test_a_new_day_reads_only_itself_and_gives_what_all_days_at_once_give(limit, changed):
+    settings = LONG.model_copy(update={"max_group_examples": limit})
+    rows = reports(60, split="train") + reports(30, split="test", seed=1, start=100)
+    rows += [like(rows[i], f"near{i}") for i in range(6)]
+    calls = made.table([row | {"day": f"d{i % 3}"} for i, row in enumerate(rows)])
+    clusters, tasks = tasks_of(calls)
+    calls = calls.assign(task=assign_calls(calls, clusters)["task"])
+    by_day = dict(list(calls.groupby("day")))
+    sources, was_read = {"d0": "1", "d1": "1", "d2": "1"}, []
+
+    def read(day):
+        was_read.append(day)
+        part = by_day[day]
+        return part.iloc[5:] if day == changed and sources[day] == "2" else part
+
+    first = gather({"d0": "1", "d1": "1"} | ({changed: "1"} if changed else {}), read, tasks, settings, count_words)
+    sources |= {changed: "2"} if changed else {}
+    chosen = build_examples(first, settings)
+    was_read.clear()
+    later = gather(sources, read, tasks, settings, count_words, stored(chosen.examples, chosen.left_out, first.days))
+    assert was_read == (["d2"] if limit > 12 or not changed else ["d0", "d1", "d2"])
+    at_once = gather(sources, read, tasks, settings, count_words)
+    some, other = build_examples(later, settings), build_examples(at_once, settings)
+    pd.testing.assert_frame_equal(some.examples, other.examples)
+    pd.testing.assert_frame_equal(some.left_out, other.left_out)
+    assert some.summary == other.summary
+    assert later.days == at_once.days
+    assert version_of(some.examples, {}) == version_of(other.examples, {}) != version_of(chosen.examples, {})
+
+
+def test_a_limit_keeps_failures_first_and_then_the_same_calls_whatever_else_there_is():
+    settings = LONG.model_copy(update={"max_group_examples": 20})
+    rows = reports(60)
+    rows[7] |= {"failed_model": "slm", "served_by": "llm"}
+    ids, lost, _ = kept(rows, settings)
+    assert rows[7]["id"] in ids
+    assert (len(ids), lost) == (20, {"beyond_limit": 40})
+    fewer, _, _ = kept(rows[:50], settings)
+    assert ids & {row["id"] for row in rows[:50]} <= fewer
+
+
+def test_a_group_of_which_nothing_can_be_learned_has_no_examples():
+    rows = [row | {"drop_reason": "refusal"} for row in made.template_rows(4, split="train")]
+    calls = made.table(rows).assign(task="sort")
+    gathered = gather({"a": "", "b": ""}, lambda day: calls.assign(day=day), {}, SETTINGS, count_words)
+    examples, left_out, summary = build_examples(gathered, SETTINGS)
+    assert (len(examples), len(left_out)) == (0, 0)
+    assert summary["left_out"]["dropped_by_curation"] == 8

@@ -47,6 +47,11 @@ def tool(city: str) -> Answer:
     return Answer(tool_calls=(ToolCall("now", {"city": city}),))
 
 
+def within(days: int) -> Answer:
+    """An answer without a name, which S2 would replace."""
+    return Answer(tool_calls=(ToolCall("now", {"days": days}),))
+
+
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> Settings:
     settings = Settings(home=tmp_path)
@@ -57,7 +62,7 @@ def settings(tmp_path, monkeypatch) -> Settings:
     monkeypatch.setattr(replay, "Assigner", Assigner)
     monkeypatch.setattr(replay, "factor", lambda request, task: request["messages"])
     monkeypatch.setattr(replay, "champion", lambda settings, group: VERSION if group == GROUP else None)
-    monkeypatch.setattr(replay, "_ask", lambda asked, *rest: [Said(call("now", city="Rome")) for _ in asked])
+    monkeypatch.setattr(replay, "_ask", lambda asked, *rest: [Said(call("now", days=1)) for _ in asked])
     return settings
 
 
@@ -72,9 +77,9 @@ def logged(settings: Settings) -> dict[str, AgentCall]:
 
 
 def test_calls_pass_or_fail_by_the_recorded_answer(settings, tmp_path):
-    calls = [recorded(1, "weather", tool("rome")), recorded(2, "weather", tool("Oslo"), outcome={"score": 1})]
+    calls = [recorded(1, "weather", within(1)), recorded(2, "weather", within(2), outcome={"score": 1})]
     calls += [recorded(3, "other", Answer(text="x")), recorded(4, "unheard of", Answer(text="x"))]
-    calls += [recorded(5, "weather", tool("Rome"), route={"served_by": "slm"})]
+    calls += [recorded(5, "weather", within(1), route={"served_by": "slm"})]
     summary = replay_file(write(tmp_path / "f.jsonl", calls, "{bad\n"), settings)
     assert (summary.asked, summary.passed[GROUP], summary.failed[GROUP], summary.logged) == (2, 1, 1, 2)
     assert summary.not_asked == {"no champion in other-00000000": 1, "no task is near": 1, "no recorded LLM answer": 1}
@@ -84,20 +89,20 @@ def test_calls_pass_or_fail_by_the_recorded_answer(settings, tmp_path):
 
     served, failed = logged(settings)["weather 1"], logged(settings)["weather 2"]
     assert served.served_by_slm
-    assert response_answer(served.response) == tool("Rome")
+    assert response_answer(served.response) == within(1)
     assert target_of(served) is None
     assert failed.route.served_by == "llm"
-    assert response_answer(failed.response) == tool("Oslo")
+    assert response_answer(failed.response) == within(2)
     (attempt,) = failed.failed_attempts
-    assert response_answer(attempt.response) == tool("Rome")
+    assert response_answer(attempt.response) == within(1)
     assert (attempt.verdict, attempt.reason, attempt.tokens) == ("rejected", "wrong_arguments", 10)
-    assert target_of(failed).answer == tool("Oslo")
+    assert target_of(failed).answer == within(2)
     assert (failed.session_id, failed.agent, failed.client_id, failed.outcome) == ("s2", "a", "c", {"score": 1})
     assert failed.timestamp > calls[1].timestamp
 
 
 def test_a_second_replay_logs_nothing(settings, tmp_path):
-    file = write(tmp_path / "f.jsonl", [recorded(1, "weather", tool("Rome")), recorded(2, "weather", tool("Oslo"))])
+    file = write(tmp_path / "f.jsonl", [recorded(1, "weather", within(1)), recorded(2, "weather", within(2))])
     assert replay_file(file, settings).logged == 2
     assert replay_file(file, settings).logged == 0
     assert CallLog(settings, Role.PIPELINE).cursor() == 2
