@@ -36,6 +36,7 @@ KINDS = {
 KIND_OF = {key: kind for kind, keys in KINDS.items() for key in keys}
 WORDY = {"PERSON", "ADDRESS", "LOCATION"}  # the others must hold a digit
 LONGEST = 120  # characters of a value; longer ones are texts
+SHORTEST_NUMBER = 5  # digits of a user id: "user 123" tells nobody apart, and would have to be replaced wherever 123 stands
 TYPE_NAMES = {
     "string",
     "str",
@@ -63,6 +64,8 @@ def kind_by_key(key: str, value: str) -> str | None:
     if kind is None or value.lower() in TYPE_NAMES or value[0] in "<{[$" or not any(c.isalnum() for c in value):
         return None
     has_digit = any(c.isdigit() for c in value)
+    if kind == "USER" and value.isdigit() and len(value) < SHORTEST_NUMBER:
+        return None
     if kind in ("USER", "COORDINATES"):
         return kind if len(value) >= 3 and " " not in value and (has_digit or kind == "USER") else None
     if kind in WORDY:

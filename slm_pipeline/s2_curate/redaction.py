@@ -26,7 +26,7 @@ __all__ = ["PLACEHOLDERS", "SURROGATES", "Find", "Redaction", "find"]
 
 STATIC = {"model", "tools", "tool_choice", "functions", "function_call", "response_format"}
 FIRST_NAMES, LAST_NAMES = ("first_name", "firstname", "given_name"), ("last_name", "lastname", "family_name", "surname")
-SHORTEST_KNOWN = 4  # characters from which a stand-in is recognised in redacted text
+SHORTEST_KNOWN = 4  # characters from which a stand-in is recognised inside a redacted text
 ARGUMENT = "ARGUMENT"
 PLACES = {"LOCATION", "ORGANIZATION", "ADDRESS", ARGUMENT}
 PROSE = ("", "content", "text")  # keys of what is no argument
@@ -96,6 +96,7 @@ class Redaction:
     ):
         self.counts: Counter[str] = Counter()
         self._backend, self._literals, self._made = names, Literals(whole=True), Literals(whole=False)
+        self._noted: set[str] = set()
         self._scopes: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._arguments: dict[str, str] = {}  # short JSON values with a name inside, and what they become
@@ -163,7 +164,7 @@ class Redaction:
         )
 
     def _is_known(self, text: str) -> bool:
-        return text in self._fixed or text in self._made
+        return text in self._fixed or text in self._noted
 
     def _learner(self, learnt: list, scope: str) -> tuple[Callable[[str, str], str], Callable[[str], str]]:
         def learn(text: str, name: str) -> str:
@@ -236,6 +237,7 @@ class Redaction:
         return made
 
     def _note(self, made: str, kind: str) -> None:
+        self._noted.add(made)
         if len(made) >= SHORTEST_KNOWN or kind == "PERSON":
             self._made.add(made, kind)
 
