@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from slm_pipeline.records import Json
-from slm_pipeline.s2_curate.detection import find, find_structured
+from slm_pipeline.s2_curate.redact.detection import find, find_structured
 from slm_pipeline.settings import Settings
 
 GENERATED = 400

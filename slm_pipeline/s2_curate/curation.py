@@ -12,9 +12,9 @@ import pandas as pd
 
 from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of
 from slm_pipeline.s2_curate.canaries import canary_of, is_chosen, plant
-from slm_pipeline.s2_curate.detection import find_structured
 from slm_pipeline.s2_curate.funnel import drop_reason
-from slm_pipeline.s2_curate.redaction import Redaction
+from slm_pipeline.s2_curate.redact.detection import find_structured
+from slm_pipeline.s2_curate.redact.redaction import Redaction
 from slm_pipeline.s2_curate.repeats import call_hash
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings

@@ -12,7 +12,7 @@ import pandas as pd
 from slm_pipeline.lake import Lake, digest
 from slm_pipeline.records import Json
 from slm_pipeline.s2_curate.canaries import PREFIX, Canary, canary_of
-from slm_pipeline.s2_curate.redaction import Redaction
+from slm_pipeline.s2_curate.redact.redaction import Redaction
 from slm_pipeline.s4_select.base_models import ensure_base
 from slm_pipeline.settings import Settings
 

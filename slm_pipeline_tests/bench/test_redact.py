@@ -1,7 +1,7 @@
 import json
 
 from slm_pipeline.bench import redact
-from slm_pipeline.s2_curate.finds import Find
+from slm_pipeline.s2_curate.redact.finds import Find
 from slm_pipeline.settings import Settings
 
 

@@ -105,7 +105,7 @@ def test_days_curated_one_by_one_or_at_once_are_the_same(home, monkeypatch, tmp_
 
 def test_the_check_sees_what_redaction_would_have_missed(home, monkeypatch):
     with dg.DagsterInstance.ephemeral() as instance:
-        monkeypatch.setattr("slm_pipeline.s2_curate.redaction.Redaction.request", lambda self, request: request)
+        monkeypatch.setattr("slm_pipeline.s2_curate.redact.redaction.Redaction.request", lambda self, request: request)
         result = run(instance, DAYS[0], DAYS[0])
     (check,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "nothing_personal_is_left"]
     assert not check.passed
