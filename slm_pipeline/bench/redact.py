@@ -11,7 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter, process_time
 
-from slm_pipeline.records import Json
+from threadpoolctl import threadpool_limits
+
+from slm_pipeline.bench._redacted_calls import redacted_calls
+from slm_pipeline.records import AgentCall, Json
+from slm_pipeline.s1_collect.importers import read_calls
 from slm_pipeline.s2_curate.redact.detection import find, find_structured
 from slm_pipeline.settings import Settings
 
@@ -37,13 +41,19 @@ HOSTILE = (
 SIZE = 250_000  # characters of a hostile text; the other is four times as long
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # as in curation
 def measure(settings: Settings, data: Path | None) -> Json:
     """DESIGN's keys of `redact`. Characters count as found inside any find, whatever its kind.
 
-    `data` is a file of {id, text, spans: [{start, end, type}]}; without it sentences are generated. Also: `spans_missed` for types
+    `data` is a file of {id, text, spans: [{start, end, type}]}; without it sentences are generated. Recorded calls, a file or a folder,
+    have no labels: what is measured on them says `redacted_calls`. Also: `spans_missed` for types
     with fewer than 60 spans, `false_alarms` (share of generated UUIDs, hashes, base64 and timestamps that are altered), and
     `linear_ratio`, the worst ratio of 1 MB of hostile text to four times 250 kB.
     """
+    if data and (data.is_dir() or "request" in next(_rows(data))):
+        files = sorted(data.rglob("calls.jsonl*")) if data.is_dir() else [data]
+        calls = (call for file in files for call in read_calls(file) if isinstance(call, AgentCall))
+        return redacted_calls(calls, settings) | {"seed": settings.seed}
     rows = list(_rows(data)) if data else _generated(settings.seed)
     found = [find(row["text"], "", settings.names_backend) for row in rows]
     texts = [row["text"] for row in rows]
@@ -81,15 +91,15 @@ def character_scores(rows: list[Json], found: list) -> Json:
 
 
 def false_alarms(seed: int) -> float:
-    """Share of lookalikes, in sentences and in JSON, in which anything is found by the rules."""
+    """Share of lookalikes, in sentences and in JSON, in which anything is found."""
     altered = 0
-    for value, text in lookalikes(seed):
+    for value, text in lookalikes(seed, LOOKALIKES):
         at = text.index(value)
-        altered += any(f.start < at + len(value) and at < f.end for f in find_structured(text)) or bool(find_structured(value, "value"))
+        altered += any(f.start < at + len(value) and at < f.end for f in find(text)) or bool(find(value, "value"))
     return altered / LOOKALIKES
 
 
-def lookalikes(seed: int, n: int = LOOKALIKES) -> Iterator[tuple[str, str]]:
+def lookalikes(seed: int, n: int) -> Iterator[tuple[str, str]]:
     """(value, text that holds it): UUIDs, git hashes, base64 text, ISO and unix timestamps, drawn by seed."""
     rng = random.Random(seed)
     makers: tuple[Callable[[], str], ...] = (

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of
 from slm_pipeline.s2_curate.canaries import canary_of, is_chosen, plant
@@ -60,12 +61,14 @@ def curate_day(calls: Iterable[AgentCall], day: str, settings: Settings, seen: C
     redactions: Counter[str] = Counter()
     left: Counter[str] = Counter()
     rows, canaries = [], []
-    for call in calls:
-        row = _row(call, day, settings, redactions, left)
-        rows.append(row)
-        learnable = row["split"] == "train" and row["drop_reason"] is None and row["failed_model"] is None
-        if learnable and is_chosen(call.id, settings.split_key, settings.canary_share):
-            canaries += _canary(call, day, settings)
+    # the tagger's products are small: threads cost more than they bring, many times more beside other load
+    with threadpool_limits(1, user_api="blas"):
+        for call in calls:
+            row = _row(call, day, settings, redactions, left)
+            rows.append(row)
+            learnable = row["split"] == "train" and row["drop_reason"] is None and row["failed_model"] is None
+            if learnable and is_chosen(call.id, settings.split_key, settings.canary_share):
+                canaries += _canary(call, day, settings)
     rows.sort(key=lambda row: (row["timestamp"], row["id"]))
     canaries.sort(key=lambda row: (row["timestamp"], row["id"]))
     usable = [row for row in rows if row["split"] == "train" and row["drop_reason"] is None]

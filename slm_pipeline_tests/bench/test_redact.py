@@ -3,6 +3,7 @@ import json
 from slm_pipeline.bench import redact
 from slm_pipeline.s2_curate.redact.finds import Find
 from slm_pipeline.settings import Settings
+from slm_pipeline_tests.tiny import tool_calls
 
 
 def test_characters_are_scored_whatever_the_kind():
@@ -28,3 +29,14 @@ def test_the_bench_measures_given_and_generated_texts(tmp_path, monkeypatch):
     assert generated["recall_by_kind"]["CREDIT_CARD"] > 0.9
     assert generated["false_alarms"] <= 0.005
     assert {"structured_ms_per_kb", "ms_per_kb", "linear_ratio", "seed"} <= set(generated)
+
+
+def test_recorded_calls_are_measured_by_what_can_still_be_learned_from_them(tmp_path):
+    file = tmp_path / "calls.jsonl"
+    file.write_text(
+        "\n".join(tool_calls(6)).replace("in Rome number 0", "for jo@example.com").replace('\\"Rome\\"', '\\"jo@example.com\\"')
+    )
+    told = redact.measure(Settings(), file)
+    assert (told["n"], told["tool_calls_broken"], told["left"], told["arguments_kept"]) == (6, 0, 0, 1.0)
+    assert told["arguments"] == 6
+    assert told["altered"] > 0

@@ -10,8 +10,9 @@ from slm_pipeline.s2_curate.redact.names.tokens import LENGTH, tokens
 from slm_pipeline.s2_curate.redact.names.weights import load
 
 # a mail address, a URL, base64: what they hold is no name. Each is tried once per word, so time stays linear
-WHOLE = re.compile(r"(?<![\w.+\-])[\w.+\-]++@[\w.\-]++|(?<!\w)\w{2,12}://[^\s\"'<>]++|(?<![\w+/=])(?P<base64>[A-Za-z0-9+/]{12,}+)(?!\w)")
-MIXED = re.compile(r"[A-Z]{2}[a-z]+[A-Z]{2}|[a-z][A-Z]{2,}[a-z]")  # no words are written like that
+WHOLE = re.compile(r"(?<![\w.+\-])[\w.+\-]++@[\w.\-]++|(?<!\w)\w{2,12}://[^\s\"'<>]++|(?<![\w+/=\-])(?P<base64>[A-Za-z0-9+/_\-]{12,}+)(?!\w)")
+# no words are written like that
+MIXED = re.compile(r"[A-Z]{2}[a-z]+[A-Z]{2}|[a-z][A-Z]{2,}[a-z]|[A-Za-z][0-9]+[A-Za-z]|[0-9][A-Za-z]+[0-9]")
 EDGES = " \t\n,;:-–(\"'>|*"  # no name begins or ends with one
 
 
@@ -42,8 +43,10 @@ def spans(text: str, tagger: Network) -> list[Find]:
 
 def _holds_no_name(match: re.Match) -> bool:
     value = match["base64"]
-    forms = value and (str.isdigit, str.isupper, str.islower)
-    return not value or all(any(map(form, value)) for form in forms) or MIXED.search(value) is not None
+    if not value or MIXED.search(value):
+        return True
+    plain = "-" not in value and "_" not in value  # with them it may be "Saint-Denis-93200"
+    return plain and all(any(map(form, value)) for form in (str.isdigit, str.isupper, str.islower))
 
 
 def _joined(text: str, finds: list[Find]) -> list[Find]:
