@@ -18,21 +18,25 @@ from slm_pipeline.settings import REPOSITORY
 TABLE = """\
 | | measured on | figures |
 | --- | --- | --- |
-| redaction | presidio-research's synthetic set, {redact[n]:,} texts | characters: precision {redact[precision]:.3f}, recall {redact[recall]:.3f}, \
-F2 {redact[f2]:.3f}; {redact[ms_per_kb]:.1f} ms per kB |
-| its false alarms | UUIDs, hashes, base64, timestamps | {redact[false_alarms]:.2%} |
-| near-duplicates | {dedup[n]:,} generated calls | recall {dedup[recall]:.3f}, precision {dedup[precision]:.3f}, {dedup[seconds]:.0f} s |
-| tasks | {cluster[n]:,} generated calls of 40 templates | ARI {cluster[ari]:.3f}; new calls recognised {cluster[assignment_accuracy]:.3f}, \
-99 of 100 within {cluster[assign_p99_ms]:.2f} ms |
+| redaction | presidio-research's synthetic set, {redact[n]:,} texts | {characters}; {redact[ms_per_kb]:.1f} ms per kB |
+| its false alarms | UUIDs, hashes, base64, timestamps | {redact[false_alarms]:.3%} |
+| near-duplicates | {dedup[n]:,} generated calls | {pairs}; {dedup[seconds]:.0f} s |
+| tasks | {cluster[n]:,} generated calls of 40 templates | ARI {cluster[ari]:.3f}; {assigned} |
 | texts by wording | CLINC150, {texts[n]:,} texts, k given | NMI {texts[nmi]:.3f} |
-| scale | {scale[calls]:,} generated calls over 30 days | {minutes:.0f} minutes, {scale[peak_rss_mb]:,} MB; first tenth \
-{scale[first_tenth_s]:.0f} s, last {scale[last_tenth_s]:.0f} s, one day more {scale[extra_day_s]:.0f} s |
+| scale | {scale[calls]:,} generated calls over 30 days | {scaled} |
 """
 
 
 def table(redact: dict, dedup: dict, cluster: dict, texts: dict, scale: dict) -> str:
     """The table's text, from what the benches printed."""
-    return TABLE.format(redact=redact, dedup=dedup, cluster=cluster, texts=texts, scale=scale, minutes=scale["seconds"] / 60)
+    parts = {
+        "characters": "characters: precision {precision:.3f}, recall {recall:.3f}, F2 {f2:.3f}".format_map(redact),
+        "pairs": "recall {recall:.3f}, precision {precision:.3f}".format_map(dedup),
+        "assigned": "new calls recognised {assignment_accuracy:.3f}, 99 of 100 within {assign_p99_ms:.2f} ms".format_map(cluster),
+        "scaled": "{minutes:.0f} minutes, {peak_rss_mb:,} MB; first tenth {first_tenth_s:.0f} s, last {last_tenth_s:.0f} s, "
+        "one day more {extra_day_s:.0f} s".format_map(scale | {"minutes": scale["seconds"] / 60}),
+    }
+    return TABLE.format(redact=redact, dedup=dedup, cluster=cluster, texts=texts, scale=scale, **parts)
 
 
 if __name__ == "__main__":

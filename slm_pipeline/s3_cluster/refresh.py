@@ -57,6 +57,8 @@ def refresh_clusters(lake: Lake, settings: Settings) -> tuple[Artefact, str | No
     # `slm erase` leaves nothing but the clusters
     state = current.json("state") if current and "state.json" in current.files else None
     clusters = current.json("clusters") if current else None
+    if clusters and clusters["version"] != VERSION:
+        clusters = state = None  # tasks of another form cannot be matched: they are found as if for the first time
     sampling = settings.model_dump(include=SAMPLING)
     before = current.table("sample") if state and state["sampling"] == sampling else None
     sample = update_sample(before, state["seen"] if state else {}, days, settings)

@@ -10,7 +10,9 @@ from slm_pipeline.s2_curate.redact.names.tokens import LENGTH, tokens
 from slm_pipeline.s2_curate.redact.names.weights import load
 
 # a mail address, a URL, base64: what they hold is no name. Each is tried once per word, so time stays linear
-WHOLE = re.compile(r"(?<![\w.+\-])[\w.+\-]++@[\w.\-]++|(?<!\w)\w{2,12}://[^\s\"'<>]++|(?<![\w+/=\-])(?P<base64>[A-Za-z0-9+/_\-]{12,}+)(?!\w)")
+WHOLE = re.compile(
+    r"(?<![\w.+\-])[\w.+\-]++@[\w.\-]++|(?<!\w)\w{2,12}://[^\s\"'<>]++|(?<![\w+/=\-])(?P<base64>[A-Za-z0-9+/_\-]{12,}+)(?!\w)"
+)
 # no words are written like that
 MIXED = re.compile(r"[A-Z]{2}[a-z]+[A-Z]{2}|[a-z][A-Z]{2,}[a-z]|[A-Za-z][0-9]+[A-Za-z]|[0-9][A-Za-z]+[0-9]")
 EDGES = " \t\n,;:-–(\"'>|*"  # no name begins or ends with one
