@@ -17,7 +17,7 @@ from slm_pipeline.s3_cluster.refresh import days_to_assign
 from slm_pipeline.settings import Settings
 from slm_pipeline.terminal import terminal
 
-CALLS, DAYS = 200_000, 30
+CALLS, DAYS, TENTH = 200_000, 30, 3
 SENTENCES = (4, 5, 6, 8)  # in a text: a call's JSON has about 1,000 bytes
 SESSION = 4  # calls
 
@@ -73,7 +73,7 @@ def _measure(settings: Settings) -> Json:
 
     took = [day_through(number) for number in range(DAYS)]
     examples_s = examples()
-    peak, tenth = _peak(), DAYS // 10
+    peak = _peak()
     extra_day = day_through(DAYS)
     clusters = lake.read("s3_cluster/task_clusters").json("clusters")
     return {
@@ -82,8 +82,8 @@ def _measure(settings: Settings) -> Json:
         "seed": settings.seed,
         "seconds": round(sum(took) + examples_s, 1),
         "peak_rss_mb": round(peak),
-        "first_tenth_s": round(sum(took[:tenth]), 1),
-        "last_tenth_s": round(sum(took[-tenth:]), 1),
+        "first_tenth_s": round(sum(took[:TENTH]), 1),
+        "last_tenth_s": round(sum(took[-TENTH:]), 1),
         "median_day_s": round(sorted(took)[DAYS // 2], 1),
         "extra_day_s": round(extra_day, 1),
         "examples_s": round(examples_s, 1),
