@@ -146,7 +146,8 @@ class Redaction:
                 return walk_json(text, look, lambda key: key)
             made = Covered([*((start, end) for start, end, _ in self._made.spots(text)), *(m.span() for m in PLACEHOLDER.finditer(text))])
             spots = {(s, e): kind for s, e, kind in (*find_structured(text, name), *self._known_spots(text, system))}
-            found.update(kind for (s, e), kind in spots.items() if not (made.touches(s, e) or self._is_known(text[s:e])))
+            unknown = [(s, e, kind) for (s, e), kind in spots.items() if not (made.touches(s, e) or self._is_known(text[s:e]))]
+            found.update(kind for s, e, kind in unknown if not self._touches_glued(text, s, e))
             return text
 
         for part in _messages_and_others(value):
@@ -162,6 +163,11 @@ class Redaction:
             if system
             else spots
         )
+
+    def _touches_glued(self, text: str, start: int, end: int) -> bool:
+        """Whether a stand-in that begins inside a word, as where two values stood without a gap, reaches into text[start:end]."""
+        known = (made for made in self._noted if len(made) >= SHORTEST_KNOWN)
+        return any(made in text[max(0, start - len(made) + 1) : end + len(made) - 1] for made in known)
 
     def _is_known(self, text: str) -> bool:
         return text in self._fixed or text in self._noted

@@ -232,3 +232,10 @@ def test_redacted_text_holds_no_finds_and_quoted_json_stays_json(text, form):
     redacted = redaction.request(asked)
     assert set(json.loads(redacted["messages"][1]["content"])) == {"a", "b"}
     assert redaction.left(redacted) == Counter()
+
+
+def test_stand_ins_of_values_that_stood_without_a_gap_are_known_as_such():
+    asked = request(("user", "müller@bücher.de" * 3))
+    redaction = Redaction(asked, "a", "s", "key")
+    assert "bücher" not in redaction.request(asked)["messages"][0]["content"]
+    assert redaction.left(redaction.request(asked)) == Counter()
