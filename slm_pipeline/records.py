@@ -96,6 +96,14 @@ class Answer:
         return "tool_call" if self.tool_calls else "text"
 
 
+def text_of(message: Json) -> str:
+    """The text of a message; text parts of multimodal content are joined by a newline."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
 def answer_of(message: Json) -> Answer | None:
     """The answer in an OpenAI chat message; None if it has neither text nor well-formed tool calls."""
     calls = []

@@ -103,8 +103,9 @@ def _rows(calls: list[AgentCall], settings: Settings):
     import pandas as pd
 
     from slm_pipeline.s3_cluster.assignment import assign_calls
-    from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+    from slm_pipeline.s3_cluster.clustering import find_clusters
     from slm_pipeline.s3_cluster.example_rows import example_rows, varying_text
+    from slm_pipeline.s3_cluster.sampling import sample_training
 
     table = pd.DataFrame([_curated(call) for call in calls])
     clusters, _ = find_clusters(sample_training([table], settings), None, settings)

@@ -10,9 +10,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from slm_pipeline.records import AgentCall, Answer, Json, Split, Target
+from slm_pipeline.records import AgentCall, Answer, Json, Split, Target, text_of
 from slm_pipeline.s2_curate.endings import is_cut, is_refusal
-from slm_pipeline.s2_curate.injection import obeyed_injection, text_of
+from slm_pipeline.s2_curate.injection import obeyed_injection
 from slm_pipeline.s2_curate.language import wrong_language
 
 # what people and their tools say of an answer that was bad, in the keys and `scores` of an outcome

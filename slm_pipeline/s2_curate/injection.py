@@ -12,7 +12,7 @@ from typing import Any
 
 import re2
 
-from slm_pipeline.records import Answer, Json, ToolCall
+from slm_pipeline.records import Answer, Json, ToolCall, text_of
 
 # what data has no reason to say: commands to forget, marks of roles, and words that address a model or forbid telling the user
 TRIGGERS = (
@@ -226,14 +226,6 @@ def _leaves(value: Any) -> Iterator[Any]:
             todo += [*value, *value.values()] if isinstance(value, dict) else value
         else:
             yield value
-
-
-def text_of(message: Json) -> str:
-    """The text of a message; text parts of multimodal content are joined."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content if isinstance(content, str) else ""
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ from slm_pipeline.s3_cluster.decisions import apply_decisions, hold_pinned
 from slm_pipeline.s3_cluster.density import density_clusters
 from slm_pipeline.s3_cluster.describing import described
 from slm_pipeline.s3_cluster.grouping import form_groups
-from slm_pipeline.s3_cluster.keeping import keep_recognisers, reclustering_due
+from slm_pipeline.s3_cluster.keeping import keep_recognisers
 from slm_pipeline.s3_cluster.mining import find_templates
 from slm_pipeline.s3_cluster.naming import name_tasks
 from slm_pipeline.s3_cluster.parts import excluded, found_tasks
@@ -29,19 +29,7 @@ from slm_pipeline.s3_cluster.structure import is_multi_turn, system_of
 from slm_pipeline.s3_cluster.templates import mine
 from slm_pipeline.settings import Settings
 
-__all__ = ["VERSION", "agreement", "find_clusters", "reclustering_due", "sample_training"]
-
 VERSION = 2
-
-
-def sample_training(days: Iterable[pd.DataFrame], settings: Settings) -> pd.DataFrame:
-    """At most `cluster_sample` usable training calls of the curated days, drawn by a seeded hash of the id, sorted by id.
-
-    Bounded memory: one day and the sample. A call stays in the sample of a grown log or leaves it, independent of the others.
-    """
-    from slm_pipeline.s3_cluster.sampling import lowest, usable_calls
-
-    return lowest((usable_calls(day, settings) for day in days), settings)
 
 
 def find_clusters(

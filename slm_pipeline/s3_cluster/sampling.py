@@ -22,7 +22,12 @@ def usable_calls(calls: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return usable.assign(rank=[digest(settings.seed, id_) for id_ in usable["id"]]).astype("str")
 
 
-def lowest(parts: Iterable[pd.DataFrame], settings: Settings) -> pd.DataFrame:
+def sample_training(days: Iterable[pd.DataFrame], settings: Settings) -> pd.DataFrame:
+    """The sample of curated `days`, read one by one: at most `cluster_sample` usable training calls (COLUMNS), sorted by id."""
+    return _lowest((usable_calls(day, settings) for day in days), settings)
+
+
+def _lowest(parts: Iterable[pd.DataFrame], settings: Settings) -> pd.DataFrame:
     """The `cluster_sample` rows of lowest rank, sorted by id; holds one part and the sample at a time."""
     sample = pd.DataFrame(columns=COLUMNS, dtype="str")
     for part in parts:
@@ -36,14 +41,15 @@ def update_sample(sample: pd.DataFrame | None, seen: Json, days: Mapping[str, Ar
     Only days that changed are read, unless calls left and others have to take their place.
     """
 
-    def usable(chosen: Iterable[str]) -> Iterable[pd.DataFrame]:
-        return (usable_calls(days[day].table("calls", READ), settings) for day in sorted(chosen))
+    def read(chosen: Iterable[str]) -> Iterable[pd.DataFrame]:
+        return (days[day].table("calls", READ) for day in sorted(chosen))
 
     if sample is None:
-        return lowest(usable(days), settings)
+        return sample_training(read(days), settings)
     stale = {day for day in {*days, *seen} if day not in days or seen.get(day) != days[day].digest}
-    grown = lowest([sample[~sample["day"].isin(stale)], *usable(stale & set(days))], settings)
+    fresh = sample_training(read(stale & set(days)), settings)
+    grown = _lowest([sample[~sample["day"].isin(stale)], fresh], settings)
     nothing_was_left_out = len(sample) < settings.cluster_sample
     if nothing_was_left_out or (len(grown) == len(sample) and grown["rank"].max() <= sample["rank"].max()):
         return grown
-    return lowest(usable(days), settings)
+    return sample_training(read(days), settings)

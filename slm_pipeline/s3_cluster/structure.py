@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from slm_pipeline import records
 from slm_pipeline.answers import render_answer
 from slm_pipeline.records import Json, answer_of
 
@@ -79,11 +80,8 @@ def merged(turns: list[Json]) -> list[Json]:
 
 
 def text_of(message: Json) -> str:
-    """The text of a message; text parts of multimodal content are joined. Half surrogate pairs, which no file takes, become "?"."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content.encode("utf-8", "replace").decode() if isinstance(content, str) else ""
+    """The text of a message as a file takes it: half surrogate pairs become "?"."""
+    return records.text_of(message).encode("utf-8", "replace").decode()
 
 
 def is_multi_turn(request: Json) -> bool:

@@ -9,8 +9,9 @@ from slm_pipeline.records import Answer, ToolCall, response_of
 from slm_pipeline.s2_curate.curation import curate_day
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.s3_cluster.assignment import assign_calls
-from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import find_clusters
 from slm_pipeline.s3_cluster.examples import build_examples, gather
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s1_collect.calls import call
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm_pipeline.s3_cluster.assignment import Assigner, assign_calls, fingerprint
-from slm_pipeline.s3_cluster.clustering import agreement, find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import agreement, find_clusters
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made
 

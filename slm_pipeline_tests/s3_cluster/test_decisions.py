@@ -3,8 +3,9 @@ import json
 import pytest
 
 from slm_pipeline.s3_cluster.assignment import Assigner, assign_calls
-from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import find_clusters
 from slm_pipeline.s3_cluster.decisions import DecisionError, conditions, decide, undo, undo_what
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.s3_cluster.templates import factor
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_pipeline.s3_cluster.assignment import assign_calls
-from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import find_clusters
 from slm_pipeline.s3_cluster.examples import build_examples, gather, group_tasks, stored, version_of
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages, mine
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made

@@ -1,7 +1,8 @@
 import json
 
-from slm_pipeline.s3_cluster.clustering import find_clusters, reclustering_due
-from slm_pipeline.s3_cluster.sampling import lowest, usable_calls
+from slm_pipeline.s3_cluster.clustering import find_clusters
+from slm_pipeline.s3_cluster.keeping import reclustering_due
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made
 
@@ -9,7 +10,7 @@ SETTINGS = Settings(min_task_calls=6, own_group_calls=24, min_group_calls=20, mi
 
 
 def sample(*tables):
-    return lowest((usable_calls(table, SETTINGS) for table in tables), SETTINGS)
+    return sample_training(tables, SETTINGS)
 
 
 def renamed(rows, mark):

@@ -9,30 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_pipeline.s3_cluster.near_duplicates import BYTES_PER_CALL, SEPARATOR, asked_alike, asked_among, find, signature
+from slm_pipeline_tests.s3_cluster.traffic import WORDS
 
 SIMILARITY = 0.9
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "flint",
-    "grove",
-    "hazel",
-    "iris",
-    "jade",
-    "kelp",
-    "lotus",
-    "maple",
-    "north",
-    "olive",
-    "pearl",
-    "quartz",
-    "river",
-    "slate",
-    "tulip",
-]
 QUESTION = "please tell me whether the parcel for my mother has left the house in the north and when it will come to the river"
 ANSWER = "the parcel has left the house and will come to the river in two days if the road over the hill is still open"
 

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.image import imread
 
 from slm_pipeline.plots import growth_png, map_png, shares_png
-from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import find_clusters
 from slm_pipeline.s3_cluster.panels import clusters_panel, example_prompts, map_panel, traffic_panel
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.s3_cluster.task_map import OF_EACH, map_points
 from slm_pipeline.s3_cluster.traffic import by_day, by_task, traffic
 from slm_pipeline.settings import Settings

@@ -3,25 +3,9 @@ import random
 import pytest
 
 from slm_pipeline.s3_cluster.quality import action_of, low_agreement, outliers, wrong_form
+from slm_pipeline_tests.s3_cluster import traffic
 
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "flint",
-    "grove",
-    "hazel",
-    "iris",
-    "jade",
-    "kelp",
-    "lotus",
-    "maple",
-    "north",
-    "olive",
-    "pearl",
-]
+WORDS = traffic.WORDS[:16]
 
 
 def sentences(n, seed=0):

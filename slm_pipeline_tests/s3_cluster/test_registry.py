@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_model_name
 
 from slm_pipeline.lake import digest
-from slm_pipeline.s3_cluster.clustering import find_clusters, sample_training
+from slm_pipeline.s3_cluster.clustering import find_clusters
 from slm_pipeline.s3_cluster.registry import keep_group_keys, keep_keys, retired, retired_groups
+from slm_pipeline.s3_cluster.sampling import sample_training
 from slm_pipeline.s3_cluster.structure import structure_of
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s3_cluster import traffic as made

@@ -62,7 +62,7 @@ class Taken:
 @lru_cache(maxsize=8192)
 def find_structured(text: str, name: str = "") -> tuple[Find, ...]:
     """What rules and key find in a text, left to right, without overlaps. `name` is the key that the text is a value of."""
-    placeholders = [Find(*m.span(), "") for m in PLACEHOLDER.finditer(text)] if "[" in text else []
+    placeholders = _placeholders(text)
     kind = kind_by_key(name, text) if not placeholders else None
     if kind:
         return (_stripped(text, kind),)
@@ -83,6 +83,11 @@ def find_structured(text: str, name: str = "") -> tuple[Find, ...]:
     return tuple(Find(start - len(lead), end - len(lead), kind) for start, end, kind in taken.finds if kind)
 
 
+def _placeholders(text: str) -> list[Find]:
+    """What stands for a value already, without a kind: nothing else is found there."""
+    return [Find(*m.span(), "") for m in PLACEHOLDER.finditer(text)] if "[" in text else []
+
+
 def _stripped(text: str, kind: str) -> Find:
     start = len(text) - len(text.lstrip())
     return Find(start, len(text.rstrip()), kind)
@@ -98,8 +103,7 @@ def find(text: str, name: str = "", backend: str = "own") -> tuple[Find, ...]:
     alone = text.isascii() and text.islower() and text.isalpha()  # one plain word says nothing without its sentence
     if alone or not any(c.isalpha() for c in text) or (structured and structured[0].end - structured[0].start == len(text)):
         return structured
-    placeholders = [Find(*m.span(), "") for m in PLACEHOLDER.finditer(text)] if "[" in text else []
-    taken = Taken([*structured, *placeholders])
+    taken = Taken([*structured, *_placeholders(text)])
     for found in names_finder(backend)(text):
         if not _CODE.search(text[found.start : found.end]):
             taken.add_rest(found, text)

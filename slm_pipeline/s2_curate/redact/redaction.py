@@ -50,9 +50,6 @@ class Literals:
             self._known[value] = kind
             self._shapes.setdefault(word[0], set()).add((word.start(), len(value)))
 
-    def __contains__(self, value: str) -> bool:
-        return value in self._known
-
     def spots(self, text: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, kind) left to right, the longest first where several begin; they may overlap."""
         for match in _WORD.finditer(text) if self._shapes else ():
