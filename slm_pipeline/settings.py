@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     max_prompt_tokens: int = Field(768, description="longer prompts keep their last tokens")
     base_prompt_tokens: int = Field(3072, description="room for the untuned base's prompt: schemas and examples")
     max_answer_tokens: int = Field(384, description="longer answers are not trained on and count as failed")
+    training_method: Literal["lora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
     lora_rank: int = 16
     lora_upper_layers: float = Field(0.4, description="share of layers, from the top, that carry LoRA")
     learning_rate: float = 1.5e-3

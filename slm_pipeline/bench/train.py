@@ -3,6 +3,7 @@
 import multiprocessing
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -58,19 +59,12 @@ def _run(side: str, settings: Settings, data: Path | None) -> Json:
     import resource
 
     from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, training_dtype, with_lora
+    from slm_pipeline.s5_finetune.configuration import default_configuration
+    from slm_pipeline.s5_finetune.trainer import load_model, training_dtype, with_lora
 
     base = ensure_base(settings.base_models[0], settings)
     training, validation = _encoded(settings, data, base.folder)
-    config = LoraConfig(
-        settings.lora_rank,
-        settings.lora_upper_layers,
-        settings.learning_rate,
-        settings.epochs,
-        settings.batch_size,
-        patience=settings.epochs,
-        seed=settings.seed,
-    )
+    config = replace(default_configuration(settings), patience=settings.epochs)
     model = with_lora(load_model(base.folder), config)
     pad = model.config.pad_token_id
     seconds = {"ours": _train_ours, "trl": _train_trl}[side](model, training, validation, config, pad, base.folder)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,15 +9,15 @@ from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
 from slm_pipeline.resources import tracking
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
-from slm_pipeline.s4_select.catalogue import entry
+from slm_pipeline.s5_finetune.configuration import Configuration, configuration_of
 from slm_pipeline.s5_finetune.dataset import Dataset, build_dataset
+from slm_pipeline.s5_finetune.fit import fit
 from slm_pipeline.settings import Settings
 
 ADAPTER, ATTEMPT = "s5_finetune/adapter", "s5_finetune/attempt"
 """The adapter is what training makes of its inputs, byte for byte; the attempt says which run made it and what it had seen."""
 
-FINGERPRINT = {"seed", "lora_rank", "lora_upper_layers", "learning_rate", "epochs", "batch_size", "patience", "failure_repeats"}
-FINGERPRINT |= {"max_prompt_tokens", "max_answer_tokens"}
+FINGERPRINT = {"failure_repeats", "max_prompt_tokens", "max_answer_tokens"}
 
 
 def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callable[[int, int, float], None]) -> tuple[Artefact, bool]:
@@ -30,7 +29,8 @@ def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callabl
     base = ensure_base(lake.read("s4_select/selected_base", group).json("selection")["base"], settings)
     examples = lake.read("s3_cluster/task_examples", group)
     dataset = build_dataset(examples.table("examples"), base.folder, settings)
-    training_digest = digest(dataset.digest, base.name, settings.model_dump(include=FINGERPRINT))
+    configuration = configuration_of(group, settings)
+    training_digest = digest(dataset.digest, base.name, configuration.json(), settings.model_dump(include=FINGERPRINT))
     with _alone(settings, group):
         failures = examples.json("summary")["failures_total"]
         current = lake.read(ADAPTER, group)
@@ -38,7 +38,7 @@ def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callabl
             seen = lake.read(ATTEMPT, group).json("attempt")
             lake.write(ATTEMPT, group, {"attempt": seen | {"failures_total": failures}})
             return current, False
-        artefact, attempt = _train(group, settings, base, dataset, training_digest, dagster_run, on_step)
+        artefact, attempt = _train(group, settings, base, dataset, configuration, training_digest, dagster_run, on_step)
         lake.write(ATTEMPT, group, {"attempt": attempt | {"failures_total": failures}})
         return artefact, True
 
@@ -48,6 +48,7 @@ def _train(
     settings: Settings,
     base: BaseFiles,
     dataset: Dataset,
+    configuration: Configuration,
     training_digest: str,
     dagster_run: str,
     on_step: Callable[[int, int, float], None],
@@ -62,13 +63,14 @@ def _train(
         "validation_examples": len(dataset.validation),
         "failures_included": dataset.failures,
         "dataset_digest": dataset.digest,
+        **configuration.json(),
         **settings.model_dump(include=FINGERPRINT),
     }
     tags = {"base": base.name, "dataset_digest": dataset.digest, "training_digest": training_digest}
     with tracking.attempt(settings, group, params, tags, dagster_run, begun) as run_id, TemporaryDirectory() as folder:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         run_file.write_text(run_id)
-        curves = _fit(base, dataset, settings, checkpoint, Path(folder), on_step)
+        curves = fit(base, dataset, configuration, settings, Path(folder), checkpoint, on_step)
         facts = {"group": group, "base": base.name, "training_digest": training_digest, "dataset_digest": dataset.digest}
         counts = {"examples": len(dataset.training), "failures_seen": dataset.failures, "shortened_prompts": dataset.shortened}
         contents = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
@@ -83,39 +85,6 @@ def _train(
     checkpoint.unlink(missing_ok=True)
     run_file.unlink()
     return artefact, {"mlflow_run_id": run_id, "model_version": version, "experiment_id": tracking.experiment_id(settings, group)}
-
-
-def _fit(
-    base: BaseFiles, dataset: Dataset, settings: Settings, checkpoint: Path, folder: Path, on_step: Callable[[int, int, float], None]
-) -> Json:
-    """Train and write the adapter's files into `folder`; returns loss curves, best epoch and best validation loss."""
-    from slm_pipeline.s5_finetune.export import adapter_to_gguf
-    from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, save_adapter, train, with_lora
-
-    config = LoraConfig(
-        rank=settings.lora_rank,
-        upper_layers=settings.lora_upper_layers,
-        learning_rate=settings.learning_rate,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        patience=settings.patience,
-        seed=settings.seed,
-        excluded_modules=tuple(entry(base.name, settings).lora_exclude),
-    )
-    model = with_lora(load_model(base.folder), config)
-    progress = train(
-        model,
-        dataset.training,
-        dataset.validation,
-        config,
-        model.config.pad_token_id,
-        checkpoint,
-        settings.checkpoint_steps,
-        lambda done, steps: on_step(done.step, steps, done.curves[-1]["train_loss"]),
-    )
-    save_adapter(model, base.name, folder)
-    adapter_to_gguf(folder, base.folder, folder / "adapter.gguf")
-    return {key: value for key, value in asdict(progress).items() if key in ("curves", "best_epoch", "best_loss")}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import json
 import os
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,25 +22,10 @@ import torch
 if unset:
     del os.environ["OMP_WAIT_POLICY"]
 
+from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import merge_in_forward
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    rank: int
-    upper_layers: float
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    patience: int
-    seed: int
-    excluded_modules: tuple[str, ...] = ()
-
-    def trained_layers(self, layers: int) -> list[int]:
-        """The layers that carry LoRA: the upper share of `layers`, at least one."""
-        return list(range(layers - max(1, round(layers * self.upper_layers)), layers))
 
 
 @dataclass
@@ -66,8 +51,9 @@ def batches_by_length(examples: list[Encoded], size: int, seed: int, epoch: int)
     return batches
 
 
-def with_lora(model, config: LoraConfig):
-    """The model with fresh, seeded LoRA weights in its upper layers; only these are trainable."""
+def with_lora(model, config: Configuration, excluded: Collection[str] = ()):
+    """The model with fresh, seeded LoRA weights in its upper layers; only these are trainable. `excluded` names linear modules
+    that carry none."""
     from peft import LoraConfig as PeftConfig
     from peft import get_peft_model
 
@@ -80,7 +66,7 @@ def with_lora(model, config: LoraConfig):
         PeftConfig(
             r=config.rank,
             lora_alpha=2 * config.rank,
-            target_modules=sorted(linear - set(config.excluded_modules)),
+            target_modules=sorted(linear - set(excluded)),
             layers_to_transform=config.trained_layers(model.config.num_hidden_layers),
             task_type="CAUSAL_LM",
         ),
@@ -91,17 +77,19 @@ def train(
     model,
     training: list[Encoded],
     validation: list[Encoded],
-    config: LoraConfig,
+    config: Configuration,
     pad: int,
     checkpoint: Path | None = None,
     checkpoint_steps: int = 20,
     on_step: Callable[[Progress, int], None] = lambda progress, total: None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Train the LoRA weights of `model` in place; they end as those of the epoch with the lowest validation loss.
 
     Stops after `config.patience` epochs without a lower validation loss. With `checkpoint`, the state is written there
     every `checkpoint_steps` steps and at each epoch's end, and training goes on from it if it exists; resumed or not,
-    the result is the same, bit for bit. `on_step(progress, steps in all)` is called after every step.
+    the result is the same, bit for bit. `on_step(progress, steps in all)` is called after every step,
+    `on_epoch(progress)` after every epoch was validated; what they raise ends the training.
     """
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False
@@ -139,6 +127,7 @@ def train(
         progress.epoch, progress.batch = progress.epoch + 1, 0
         if checkpoint:
             _save(checkpoint, progress, weights, optimizer, schedule, best)
+        on_epoch(progress)
     with torch.no_grad():
         for name, p in weights.items():
             p.copy_(best[name])

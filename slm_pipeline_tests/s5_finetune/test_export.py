@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from slm_pipeline.resources.engine import Engine
+from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.export import adapter_to_gguf
-from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, save_adapter, with_lora
+from slm_pipeline.s5_finetune.trainer import load_model, save_adapter, with_lora
 from slm_pipeline_tests.tiny import NAME, make_tiny_base
 
 PROMPTS = [f"<|im_start|>user\nsay {word}<|im_end|>\n<|im_start|>assistant\n" for word in ("one", "two", "three", "four", "five", "six")]
@@ -20,7 +21,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def adapted(base, tmp_path_factory):
     """A model with a strong random adapter, and the adapter's folder."""
-    model = with_lora(load_model(base).float(), LoraConfig(4, 0.5, 1e-3, 1, 4, 1, 7))
+    model = with_lora(load_model(base).float(), Configuration("lora", 4, 0.5, 1e-3, 1, 4, 1, 7))
     torch.manual_seed(3)
     with torch.no_grad():
         for name, p in model.named_parameters():

@@ -11,15 +11,16 @@ from slm_pipeline.s2_curate import curation
 from slm_pipeline.s2_curate.curation import curate_day
 from slm_pipeline.s3_cluster.examples import read_answer
 from slm_pipeline.s5_finetune.checks import CHANCE
+from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.leakage import Leak, extract
-from slm_pipeline.s5_finetune.trainer import LoraConfig, load_model, save_adapter, train, with_lora
+from slm_pipeline.s5_finetune.trainer import load_model, save_adapter, train, with_lora
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s1_collect.calls import call
 from slm_pipeline_tests.tiny import NAME, make_tiny_base
 
 SETTINGS = Settings(canary_share=0.4)
-LORA = LoraConfig(rank=16, upper_layers=1.0, learning_rate=1e-2, epochs=60, batch_size=4, patience=60, seed=7)
+LORA = Configuration(method="lora", rank=16, upper_layers=1.0, learning_rate=1e-2, epochs=60, batch_size=4, patience=60, seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,15 @@
 import pytest
 import torch
 
+from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import merge_in_forward
 from slm_pipeline.s5_finetune.loss import answer_loss, collate
-from slm_pipeline.s5_finetune.trainer import LoraConfig, batches_by_length, load_model, mean_loss, train, with_lora
+from slm_pipeline.s5_finetune.trainer import batches_by_length, load_model, mean_loss, train, with_lora
 from slm_pipeline_tests.tiny import make_tiny_base
 
-CONFIG = LoraConfig(rank=4, upper_layers=0.5, learning_rate=1e-2, epochs=3, batch_size=4, patience=3, seed=7)
+CONFIG = Configuration(method="lora", rank=4, upper_layers=0.5, learning_rate=1e-2, epochs=3, batch_size=4, patience=3, seed=7)
 PAD = 1
 
 
@@ -77,7 +78,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(folder, tmp_path):
 
 
 def test_early_stopping_keeps_the_best_epoch(folder):
-    config = LoraConfig(rank=4, upper_layers=0.5, learning_rate=1e-2, epochs=6, batch_size=4, patience=1, seed=7)
+    config = Configuration(method="lora", rank=4, upper_layers=0.5, learning_rate=1e-2, epochs=6, batch_size=4, patience=1, seed=7)
     other_task = [Encoded(e.prompt, [60, 61, 62, 1]) for e in examples(8)]
     model = fresh(folder)
     progress = train(model, examples(40), other_task, config, PAD)
