@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from slm_pipeline.cli_models import device, models
 from slm_pipeline.cli_tasks import app as tasks_app
 from slm_pipeline.settings import get_settings
 from slm_pipeline.terminal import terminal
@@ -18,6 +19,8 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit trail of the log."
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tasks_app, name="tasks")
+app.command()(models)
+app.command()(device)
 
 LogFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 Source = Annotated[str, typer.Argument(help="a file, a folder, or the URL of an MLflow server (?experiment=NAME)")]

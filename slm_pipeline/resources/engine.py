@@ -38,6 +38,11 @@ class Engine:
         command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that holds the model."""
+        return self._process.pid
+
     def __enter__(self) -> "Engine":
         return self
 

@@ -7,10 +7,12 @@ import pandas as pd
 
 from slm_pipeline.lake import Lake, digest
 from slm_pipeline.partitions import groups
-from slm_pipeline.s4_select.base_models import CARRIERS, ensure_base, is_present
-from slm_pipeline.s4_select.catalogue import entry, load_catalogue
+from slm_pipeline.s4_select.base_models import ensure_base
+from slm_pipeline.s4_select.candidates import candidates, unfit
+from slm_pipeline.s4_select.catalogue import entry
+from slm_pipeline.s4_select.panels import candidate_metadata
 from slm_pipeline.s4_select.probe import probe
-from slm_pipeline.s4_select.selection import Probe, explain, hard_filters, rank
+from slm_pipeline.s4_select.selection import Probe, explain, rank
 from slm_pipeline.settings import Settings, get_settings
 
 CANDIDATES = "s4_select/candidate_models"
@@ -20,24 +22,15 @@ EXAMPLES = "s3_cluster/task_examples"
 
 @dg.asset(group_name="s4_select", kinds={"yaml"}, owners=["team:slm_pipeline"])
 def candidate_models() -> dg.MaterializeResult:
-    """The catalogue of base models after the hard filters: size, licence, context, remote code, presence of the weights.
+    """The catalogue of base models after the hard filters: size, licence, context, remote code, presence of the weights, and whether
+    the base fits the device of one user and is fast enough on it.
 
-    Every refusal is listed with its reasons. Which ones may be chosen is a setting: `base_models`.
+    Every refusal is listed with its reasons and numbers. Which ones may be chosen is a setting: `base_models`; the device: `device`.
     """
     settings = get_settings()
-    entries = load_catalogue(settings)
-    present = {e.name for e in entries if e.name in CARRIERS or is_present(e.name, settings)}
-    longest = settings.base_prompt_tokens + settings.max_answer_tokens
-    candidates = [dataclasses.asdict(c) for c in hard_filters(entries, present, settings, longest)]
-    artefact = Lake(settings.lake).write(CANDIDATES, None, {"candidates": candidates})
-    metadata = {
-        "candidates": dg.MetadataValue.md(_candidate_table(candidates)),
-        "passed": sum(c["ok"] for c in candidates),
-        "refused": sum(not c["ok"] for c in candidates),
-        "tokens_needed": longest,
-        "max_base_params": settings.max_base_params,
-    }
-    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
+    judged = candidates(settings)
+    artefact = Lake(settings.lake).write(CANDIDATES, None, {"candidates": [dataclasses.asdict(c) for c in judged]})
+    return dg.MaterializeResult(metadata=candidate_metadata(judged, settings), data_version=dg.DataVersion(artefact.digest))
 
 
 @dg.asset(
@@ -55,8 +48,8 @@ def selected_base(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """
     settings, group = get_settings(), context.partition_key
     lake = Lake(settings.lake)
-    examples, candidates = lake.read(EXAMPLES, group), lake.read(CANDIDATES)
-    names = passing(candidates.json("candidates"), settings)
+    examples = lake.read(EXAMPLES, group)
+    names = fitting(passing(lake.read(CANDIDATES).json("candidates"), settings), examples.table("examples"), settings)
     inputs = digest(examples.digest, names, _probe_settings(settings))
     selected = lake.read(SELECTED, group)
     unchanged = selected is not None and selected.inputs == inputs
@@ -83,6 +76,14 @@ def passing(candidates: list[dict], settings: Settings) -> list[str]:
     return names
 
 
+def fitting(names: list[str], examples: pd.DataFrame, settings: Settings) -> list[str]:
+    """Those of `names` that fit the device and are fast enough there for the group's own calls; raises Failure if none does."""
+    refused = unfit({name: entry(name, settings) for name in names}, examples, settings)
+    if len(refused) == len(names):
+        raise dg.Failure("No base model suits this group's calls.\n" + "\n".join(f"{name}: {why}" for name, why in refused.items()))
+    return [name for name in names if name not in refused]
+
+
 def _probe_all(names: list[str], examples: pd.DataFrame, tasks: dict, settings: Settings) -> list[Probe]:
     return [p for name in names for p in probe(entry(name, settings), ensure_base(name, settings), examples, tasks, settings)]
 
@@ -101,15 +102,6 @@ def _selection(ranked: list[Probe]) -> dict:
         "probe": best,
         "ranked": [dataclasses.asdict(p) for p in ranked],
     }
-
-
-def _candidate_table(candidates: list[dict]) -> str:
-    rows = pd.DataFrame(candidates).sort_values("ok", ascending=False, kind="stable")
-    rows["params"] = [f"{p / 1e9:.2f} B" if pd.notna(p) else "" for p in rows["params"]]
-    rows["context"] = [f"{c:.0f}" if pd.notna(c) else "?" for c in rows["context"]]
-    rows["ok"] = rows["ok"].map({True: "yes", False: "no"})
-    columns = ["name", "ok", "reason", "params", "architecture", "context", "licence", "hub_id"]
-    return rows[columns].fillna("").to_markdown(index=False, disable_numparse=True)
 
 
 def _ranking_table(ranked: list[dict]) -> str:

@@ -1,11 +1,12 @@
 """The catalogue of base models that a group's adapter could be trained on."""
 
 from pathlib import Path
-from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from slm_pipeline.s4_select.footprint import Model
+from slm_pipeline.s4_select.shape import Architecture, Shape, facts_of
 from slm_pipeline.settings import Settings
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
@@ -21,24 +22,53 @@ class CatalogueEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
-    hub_id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    hub_id: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
+    path: Path | None = Field(None, description="a folder in Hugging Face form, or a GGUF file, on this machine")
     package: str | None = Field(None, description="registry package that carries the weights, name==version")
     params: int = Field(gt=0)
-    architecture: Literal["transformer", "state-space", "hybrid"]
+    active_params: int | None = Field(None, gt=0, description="weights that one token passes through; None: all")
+    architecture: Architecture
+    shape: Shape | None = Field(None, description="layers and widths, from which memory and latency follow")
     context: int | None = Field(None, gt=0, description="tokens")
     licence: str | None = None
-    open: bool = Field(description="the licence is an OSI-approved one")
-    chat_template: bool
+    open: bool = Field(False, description="the licence is an OSI-approved one")
+    chat_template: bool = Field(description="whether the base comes with a chat template")
+    template: str | None = Field(None, description="file of s4_select/chat_templates for a base that has none of its own")
+    tool_calls: str | None = Field(None, description="how its own template writes tool calls")
+    languages: tuple[str, ...] | None = Field(None, description="ISO 639-1")
+    benchmarks: dict[str, float] = Field({}, description="published scores, as the source gives them")
     lora_exclude: tuple[str, ...] = Field((), description="linear modules that LoRA leaves out")
     refused: str | None = Field(None, description="why the product cannot run this model")
     note: str = ""
-    source: str = Field(pattern=r"^https://", description="where the facts are from")
+    source: str = Field(description="where every fact is from that `sources` does not name")
+    sources: dict[str, str] = Field({}, description="by field, where a fact is from")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CatalogueEntry":
+        if unknown := sorted(set(self.sources) - set(type(self).model_fields)):
+            raise ValueError(f"sources names no field of an entry: {', '.join(unknown)}")
+        if not (self.hub_id or self.path or self.refused):
+            raise ValueError("give hub_id or path")
+        if self.shape and self.shape.architecture != self.architecture:
+            raise ValueError(f"architecture is {self.architecture}, its shape that of a {self.shape.architecture}")
+        if not self.path and (bad := [url for url in (self.source, *self.sources.values()) if not url.startswith("https://")]):
+            raise ValueError(f"a source is a URL with https: {bad[0]}")
+        return self
+
+    def source_of(self, field: str) -> str:
+        """Where the value of a field is from."""
+        return self.sources.get(field, self.source)
+
+    @property
+    def model(self) -> Model | None:
+        """What memory and latency are computed from; None if the shape could not be confirmed."""
+        return Model(self.params, self.shape, self.active_params or self.params) if self.shape else None
 
 
 def load_catalogue(settings: Settings | None = None) -> list[CatalogueEntry]:
     """Every entry, sorted by parameters and name; `<home>/models/catalogue.yaml` adds entries, or replaces those of its names.
 
-    Raises CatalogueError for an entry that is malformed.
+    An entry with `path` needs no numbers: they are read from the folder or file. Raises CatalogueError for an entry that is malformed.
     """
     entries = {e.name: e for e in _read(CATALOGUE)}
     own = settings.models / CATALOGUE.name if settings else None
@@ -60,6 +90,8 @@ def _read(file: Path) -> list[CatalogueEntry]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise CatalogueError(f"{file}: not YAML: {error}") from error
+    if isinstance(content, list):
+        content = [_with_facts(given, file) if isinstance(given, dict) and given.get("path") else given for given in content]
     try:
         entries = TypeAdapter(list[CatalogueEntry]).validate_python(content)
     except ValidationError as error:
@@ -68,6 +100,22 @@ def _read(file: Path) -> list[CatalogueEntry]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CatalogueError(f"{file}: entry {', '.join(twice)} is there more than once: keep one")
     return entries
+
+
+def _with_facts(given: dict, file: Path) -> dict:
+    """The entry, and what its folder or file says of itself; what the entry says wins."""
+    path = Path(given["path"]).expanduser()
+    path = path if path.is_absolute() else file.parent / path
+    if not path.exists():
+        raise CatalogueError(f"{file}: entry {given.get('name')}, field path: there is no {path}")
+    try:
+        facts = facts_of(path)
+    except (ValueError, KeyError) as error:
+        raise CatalogueError(f"{file}: entry {given.get('name')}, field path: {error}") from error
+    shape = facts.shape
+    read = {"params": facts.params, "architecture": shape.architecture, "shape": shape, "context": facts.context}
+    read |= {"chat_template": facts.chat_template, "source": str(path)}
+    return {**read, **given, "path": path}
 
 
 def _explain(problem: dict, content: object) -> str:

@@ -33,8 +33,37 @@ def test_the_field_below_ten_billion_is_there():
     entries = load_catalogue()
     assert len([e for e in entries if e.params < 10e9]) >= 14
     assert {e.architecture for e in entries} == {"transformer", "state-space", "hybrid"}
-    families = ("SmolLM2", "Qwen", "Llama-3.2", "Gemma-3", "Phi-4", "LFM2", "Falcon-H1", "Granite-4.0", "Mamba2", "Nemotron-H", "xLAM-2")
+    families = (
+        "SmolLM2",
+        "Qwen",
+        "Llama-3.2",
+        "Gemma-3",
+        "Phi-4",
+        "LFM2",
+        "Falcon-H1",
+        "Granite-4.0",
+        "Mamba2",
+        "Nemotron-H",
+        "xLAM-2",
+        "RETRO",
+    )
     assert all(any(e.name.startswith(family) for e in entries) for family in families)
+
+
+def test_every_field_of_every_entry_has_a_source():
+    for e in load_catalogue():
+        assert all(e.source_of(field).startswith("https://") for field in type(e).model_fields)
+        assert e.shape is None or "shape" in e.sources or e.source.endswith("mamba2-130m-hf"), "numbers of layers come from a configuration"
+
+
+@pytest.mark.parametrize("e", [e for e in load_catalogue() if e.shape and e.architecture == "transformer"], ids=lambda e: e.name)
+def test_the_weights_of_a_transformer_are_its_embedding_its_attention_and_three_matrices_a_layer(e):
+    shape = e.shape
+    attention = 2 * shape.hidden * shape.head_size * (shape.heads + shape.kv_heads)
+    inner = e.model.inner / shape.layers - attention
+    width = inner / (3 * shape.hidden)  # of the feed-forward layer: makers choose multiples of 64; norms and biases are the rest
+    assert abs(width - 64 * round(width / 64)) < 4
+    assert 2 < width / shape.hidden < 7
 
 
 def test_a_model_that_only_runs_with_remote_code_says_so():
@@ -42,7 +71,7 @@ def test_a_model_that_only_runs_with_remote_code_says_so():
 
 
 def test_every_package_that_carries_a_base_is_in_the_catalogue():
-    carried = {name: f"{package.name}=={package.version}" for name, (package, _) in CARRIERS.items()}
+    carried = {name: carrier.package for name, carrier in CARRIERS.items()}
     assert {e.name: e.package for e in load_catalogue() if e.package} == carried
 
 
@@ -69,6 +98,14 @@ def test_ones_own_file_adds_and_replaces(settings):
         ({"licens": "MIT"}, r"entry 2 \(Bad\), field licens: Extra inputs"),
         ({"name": None}, r"entry 2 \(without name\), field name: "),
         ({"hub_id": "tiny"}, r"entry 2 \(Bad\), field hub_id: "),
+        ({"hub_id": None}, r"entry 2 \(Bad\), .*give hub_id or path"),
+        ({"source": "a book"}, r"entry 2 \(Bad\), .*a source is a URL"),
+        ({"sources": {"licens": "https://a.b"}}, r"entry 2 \(Bad\), .*names no field of an entry: licens"),
+        (
+            {"architecture": "hybrid", "shape": {"layers": 1, "hidden": 8, "vocab": 9}},
+            r"entry 2 \(Bad\), .*its shape that of a transformer",
+        ),
+        ({"path": "nowhere.gguf"}, r"entry Bad, field path: there is no .*nowhere.gguf"),
     ],
 )
 def test_a_bad_entry_is_named_with_file_and_field(settings, change, said):
