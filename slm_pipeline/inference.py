@@ -1,9 +1,9 @@
 """Asks a base model or an adapter the examples of a group: how S4 probes, S6 evaluates and `slm replay` answers."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -13,15 +13,24 @@ from slm_pipeline.prompting import fit_messages, render_prompt
 from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Completion, Engine
 from slm_pipeline.s4_select.base_models import BaseFiles
+from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.settings import Settings
-
-Form = Literal["full", "factored"]
-COLUMN = {"full": "full_messages", "factored": "messages"}
+from slm_pipeline.tool_use.calls import Tool
 
 
 def task_schemas(tasks: dict[str, Json]) -> dict[str, Json | None]:
     """The schema that constrains decoding, by task: from the task's tools and the forms of its training answers."""
     return {key: answer_schema(task["tools"], task["forms"]) for key, task in tasks.items()}
+
+
+def prompt_form(training: Json) -> Form:
+    """The form of prompt that an adapter was trained with, by its training.json; older ones do not say it."""
+    return training.get("params", {}).get("prompt", "factored")
+
+
+def granted_tools(training: Json) -> dict[str, tuple[Tool, ...]]:
+    """The tools that each task was granted when an adapter was trained, by its training.json."""
+    return {task: tuple(tools) for task, tools in training.get("tools", {}).items()}
 
 
 def adapter_prompt(messages: list[Json], folder: Path, settings: Settings) -> str:
@@ -36,11 +45,14 @@ def ask_adapter(
     adapter: Path,
     settings: Settings,
     on_done: Callable[[], None] = lambda: None,
+    form: Form = "factored",
+    tools: Mapping[str, Collection[Tool]] = MappingProxyType({}),
 ) -> list[Completion]:
-    """The adapter's answers to `examples` (columns task, messages), in their order."""
-    prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples["messages"]]
-    wanted = [schemas.get(task) for task in examples["task"]]
-    return _ask(prompts, wanted, base, adapter, settings.max_prompt_tokens, settings, on_done)
+    """The adapter's answers to `examples` (columns task, and messages or full_messages by `form`), in their order; `tools` are those
+    that each task was granted when the adapter was trained."""
+    prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples[COLUMN[form]]]
+    wanted, granted = [schemas.get(task) for task in examples["task"]], [tools.get(task, ()) for task in examples["task"]]
+    return _ask(prompts, wanted, base, adapter, settings.max_prompt_tokens, settings, on_done, granted)
 
 
 def ask_base(
@@ -101,7 +113,8 @@ def _ask(
     prompt_tokens: int,
     settings: Settings,
     on_done: Callable[[], None],
+    tools: Sequence[Collection[Tool]] | None = None,
 ) -> list[Completion]:
     context = prompt_tokens + settings.max_answer_tokens + 64
     with Engine(base.gguf, adapter, context) as engine:
-        return engine.complete(prompts, schemas, settings.max_answer_tokens, on_done)
+        return engine.complete(prompts, schemas, settings.max_answer_tokens, on_done, tools)

@@ -44,6 +44,15 @@ UPSTREAMS = (
 )
 
 
+class Leeway(BaseModel):
+    """How far two arguments of a tool call may lie apart and still mean the same."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: float = Field(1e-6, ge=0, lt=1, description="relative difference of numbers that are not both whole")
+    text: float = Field(0.9, gt=0, le=1, description="similarity of free text of five words or more")
+
+
 class Settings(BaseSettings):
     """One read-only view of the configuration; make a new one with `get_settings()`."""
 
@@ -104,6 +113,9 @@ class Settings(BaseSettings):
     max_prompt_tokens: int = Field(768, description="longer prompts keep their last tokens")
     base_prompt_tokens: int = Field(3072, description="room for the untuned base's prompt: schemas and examples")
     max_answer_tokens: int = Field(384, description="longer answers are not trained on and count as failed")
+    granted_tools: dict[str, tuple[Literal["calculator", "dates"], ...]] = Field(
+        {}, description="tools that an SLM may use while it answers, by task, group, or * for all"
+    )
     training_method: Literal["lora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
     lora_rank: int = 16
     lora_upper_layers: float = Field(0.4, description="share of layers, from the top, that carry LoRA")
@@ -113,6 +125,10 @@ class Settings(BaseSettings):
     patience: int = Field(1, description="epochs without better validation loss before training stops")
     failure_repeats: int = Field(2, description="how often an example on which an SLM failed is seen per epoch")
     checkpoint_steps: int = 20
+    trial_examples: int = Field(256, ge=1, description="training examples at most of the short fine-tunes that several bases are chosen by")
+    trial_calls: int = Field(64, ge=1, description="validation calls at most that a short fine-tune is asked")
+    min_task_validation: int = Field(20, ge=1, description="validation calls that a task needs for a verdict of its own")
+    min_task_score: float = Field(0.2, ge=0, le=1, description="a task whose score is below this beyond noise stays with the LLM")
 
     # S6
     probe_examples: int = Field(16, description="validation examples that rank candidate bases")
@@ -124,6 +140,17 @@ class Settings(BaseSettings):
     min_test_calls: int = Field(20, description="test calls below which the gate refuses to judge")
     failure_threshold: int = Field(20, description="failures since the newest adapter that start a retraining")
     similarity_pass: float = Field(0.9, description="text similarity from which a replayed text answer agrees")
+    leeway: Leeway = Leeway()
+    noninferiority_margin: float = Field(0.05, gt=0, lt=1, description="share of right answers that an adapter may lose against the teacher")
+    rare_tool_share: float = Field(0.05, description="share of a group's training calls below which a tool is rare")
+    min_slice_calls: int = Field(10, description="test calls below which a slice's scores are marked as of few calls")
+    general_items: int = Field(0, ge=0, description="items of the general-ability set asked of base and adapter; 0: all of them")
+    graded_rows: int = Field(200, ge=0, description="answers at most in the table of graded answers; failures first")
+    judge_url: str | None = Field(None, description="OpenAI-compatible base URL of an LLM judge, with /v1; None: no judge")
+    judge_model: str = Field("gpt-4o-mini", description="the model that judges")
+    judge_key_env: str | None = Field(None, description="environment variable with the judge's API key")
+    judge_form: Literal["scale", "pairs"] = Field("scale", description="rate from 1 to 10, or compare with the teacher's answer, both orders")
+    judge_calls: int = Field(100, description="test calls at most that are judged")
 
     # gateway
     upstreams: tuple[Upstream, ...] = Field(UPSTREAMS, description="who answers calls that no SLM answers")

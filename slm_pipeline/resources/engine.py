@@ -8,12 +8,13 @@ another answer.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from slm_pipeline.records import Json
+from slm_pipeline.tool_use.calls import Tool, write
 
 CANONICAL = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 """Makes llguidance, llama.cpp's grammar engine, write JSON as `render_answer` does; left free, untuned models waste tokens on space."""
@@ -51,20 +52,42 @@ class Engine:
             self._process.stdin.close()
 
     def complete(
-        self, prompts: Sequence[str], schemas: Sequence[Json | None], max_tokens: int, on_done: Callable[[], None] = lambda: None
+        self,
+        prompts: Sequence[str],
+        schemas: Sequence[Json | None],
+        max_tokens: int,
+        on_done: Callable[[], None] = lambda: None,
+        tools: Sequence[Collection[Tool]] | None = None,
     ) -> list[Completion]:
-        """Answer each prompt greedily, under its schema if it has one; raises RuntimeError with llama.cpp's message.
+        """Answer each prompt greedily, under its schema if it has one, with the tools it was granted; raises RuntimeError with
+        llama.cpp's message.
 
         Prompts are asked in alphabetical order, so that those that begin alike share what was computed for their beginning.
         """
         completions: dict[int, Completion] = {}
         for i in sorted(range(len(prompts)), key=lambda i: prompts[i]):
-            completions[i] = self._complete(prompts[i], schemas[i], max_tokens)
+            granted = tools[i] if tools else ()
+            completions[i] = (
+                self._with_tools(prompts[i], schemas[i], max_tokens, granted)
+                if granted
+                else self._complete(prompts[i], schemas[i], max_tokens)
+            )
             on_done()
         return [completions[i] for i in range(len(prompts))]
 
-    def _complete(self, prompt: str, schema: Json | None, max_tokens: int) -> Completion:
-        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": True}
+    def _with_tools(self, prompt: str, schema: Json | None, max_tokens: int, tools: Collection[Tool]) -> Completion:
+        start = perf_counter()
+        asked: list[Completion] = []
+
+        def ask(written: str, schema: Json | None, stop: list[str], limit: int) -> tuple[str, int]:
+            asked.append(self._complete(prompt + written, schema, limit, stop))
+            return asked[-1].text, asked[-1].tokens
+
+        text, tokens = write(ask, schema, tools, max_tokens)
+        return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000)
+
+    def _complete(self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = ()) -> Completion:
+        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": True, "stop": list(stop)}
         if schema is not None:
             body["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"
         start = perf_counter()

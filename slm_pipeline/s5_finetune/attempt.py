@@ -1,6 +1,6 @@
 """One attempt at a group's adapter: train or go on training, write it to the lake, record and register it in MLflow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from slm_pipeline.s5_finetune.configuration import Configuration, configuration_
 from slm_pipeline.s5_finetune.dataset import Dataset, build_dataset
 from slm_pipeline.s5_finetune.fit import fit
 from slm_pipeline.settings import Settings
+from slm_pipeline.tool_use.calls import Tool, granted
 
 ADAPTER, ATTEMPT = "s5_finetune/adapter", "s5_finetune/attempt"
 """The adapter is what training makes of its inputs, byte for byte; the attempt says which run made it and what it had seen."""
@@ -28,8 +29,9 @@ def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callabl
     lake = Lake(settings.lake)
     base = ensure_base(lake.read("s4_select/selected_base", group).json("selection")["base"], settings)
     examples = lake.read("s3_cluster/task_examples", group)
-    dataset = build_dataset(examples.table("examples"), base.folder, settings)
     configuration = configuration_of(group, settings)
+    tools = granted(examples.json("tasks"), group, settings.granted_tools)
+    dataset = build_dataset(examples.table("examples"), base.folder, settings, configuration.prompt, tools)
     training_digest = digest(dataset.digest, base.name, configuration.json(), settings.model_dump(include=FINGERPRINT))
     with _alone(settings, group):
         failures = examples.json("summary")["failures_total"]
@@ -38,7 +40,7 @@ def fine_tune(group: str, settings: Settings, dagster_run: str, on_step: Callabl
             seen = lake.read(ATTEMPT, group).json("attempt")
             lake.write(ATTEMPT, group, {"attempt": seen | {"failures_total": failures}})
             return current, False
-        artefact, attempt = _train(group, settings, base, dataset, configuration, training_digest, dagster_run, on_step)
+        artefact, attempt = _train(group, settings, base, dataset, configuration, tools, training_digest, dagster_run, on_step)
         lake.write(ATTEMPT, group, {"attempt": attempt | {"failures_total": failures}})
         return artefact, True
 
@@ -49,6 +51,7 @@ def _train(
     base: BaseFiles,
     dataset: Dataset,
     configuration: Configuration,
+    tools: Mapping[str, Collection[Tool]],
     training_digest: str,
     dagster_run: str,
     on_step: Callable[[int, int, float], None],
@@ -74,7 +77,7 @@ def _train(
         facts = {"group": group, "base": base.name, "training_digest": training_digest, "dataset_digest": dataset.digest}
         counts = {"examples": len(dataset.training), "failures_seen": dataset.failures, "shortened_prompts": dataset.shortened}
         contents = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-        record = {**facts, **counts, "params": {k: str(v) for k, v in params.items()}, **curves}
+        record = {**facts, **counts, "tools": tools, "params": {k: str(v) for k, v in params.items()}, **curves}
         artefact = Lake(settings.lake).write(ADAPTER, group, {**contents, "training": record}, training_digest, keep_old=True)
         tracking.log_curves(settings, run_id, curves["curves"])
         tracking.log_scores(settings, run_id, {"best_val_loss": curves["best_loss"], "best_epoch": curves["best_epoch"]})
