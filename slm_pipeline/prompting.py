@@ -44,17 +44,28 @@ def token_ids(text: str, folder: Path) -> list[int]:
 def fit_messages(messages: list[Json], folder: Path, budget: int) -> tuple[list[Json], bool]:
     """Shorten a conversation to at most `budget` prompt tokens; returns the messages and whether anything was cut.
 
-    The first (system) message stays; then the oldest messages go, and if the last alone is too long, it keeps its end:
-    what an agent asks stands there.
+    A system message stays; then the oldest messages go, and if the last alone is too long, it keeps its end: what an agent asks
+    stands there. If the system message leaves no room for anything, it keeps its end as well.
     """
-    if len(token_ids(render_prompt(messages, folder), folder)) <= budget:
+
+    def excess(messages: list[Json]) -> int:
+        return len(token_ids(render_prompt(messages, folder), folder)) - budget
+
+    if excess(messages) <= 0:
         return messages, False
-    head, rest = messages[:1], messages[1:]
-    while len(rest) > 1 and len(token_ids(render_prompt(head + rest, folder), folder)) > budget:
+    first = int(messages[0]["role"] == "system" and len(messages) > 1)
+    head, rest = messages[:first], messages[first:]
+    while len(rest) > 1 and excess(head + rest) > 0:
         rest = rest[1:]
-    excess = len(token_ids(render_prompt(head + rest, folder), folder)) - budget
-    if excess > 0:
-        encoding = tokenizer(folder).encode(rest[0]["content"], add_special_tokens=False)
-        start = encoding.offsets[min(excess + 8, len(encoding.ids) - 1)][0]
-        rest = [{**rest[0], "content": rest[0]["content"][start:]}]
+    if (over := excess(head + rest)) > 0:
+        rest = [_end_of(rest[0], over, folder)]
+    if head and (over := excess(head + rest)) > 0:
+        head = [_end_of(head[0], over, folder)]
     return head + rest, True
+
+
+def _end_of(message: Json, over: int, folder: Path) -> Json:
+    """A message without its first `over` tokens, and a few more: cut elsewhere, a text can have more tokens."""
+    offsets = tokenizer(folder).encode(message["content"], add_special_tokens=False).offsets
+    start = offsets[min(over + 8, len(offsets) - 1)][0] if offsets else 0
+    return {**message, "content": message["content"][start:]}
