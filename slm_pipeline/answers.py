@@ -10,7 +10,7 @@ from typing import Any
 
 from slm_pipeline.records import Answer, Json, ToolCall
 
-__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer"]
+__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer", "resolved"]
 
 # What decoding takes; anything else (formats, patterns, conditions, notes) only loosens the constraint when left out.
 _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
@@ -84,7 +84,7 @@ def _parameters(tools: list[Json] | None) -> dict[str, Json]:
     return {function["name"]: function.get("parameters") or {} for function in functions_of(tools)}
 
 
-def _resolved(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> tuple[Json, frozenset[str]]:
+def resolved(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> tuple[Json, frozenset[str]]:
     """The schema behind local references; {} (anything) for one that refers to itself or elsewhere."""
     while isinstance(schema, dict) and isinstance(reference := schema.get("$ref"), str):
         if reference in seen or not reference.startswith("#/"):
@@ -97,9 +97,9 @@ def _resolved(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> tu
 
 
 def _ordered(value: Any, schema: Any, root: Json) -> Any:
-    schema, _ = _resolved(schema, root)
+    schema, _ = resolved(schema, root)
     if isinstance(value, dict):
-        branches = [schema, *(_resolved(branch, root)[0] for key in ("anyOf", "oneOf", "allOf") for branch in schema.get(key) or ())]
+        branches = [schema, *(resolved(branch, root)[0] for key in ("anyOf", "oneOf", "allOf") for branch in schema.get(key) or ())]
         properties = next((branch["properties"] for branch in branches if branch.get("properties")), {})
         names = [name for name in properties if name in value] + sorted(value.keys() - properties.keys())
         return {name: _ordered(value[name], properties.get(name), root) for name in names}
@@ -118,7 +118,7 @@ def _call_schema(name: str, parameters: Json) -> Json:
 
 def _decodable(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> Json:
     """`schema` in the few words of JSON Schema that llama.cpp decodes: references inlined, objects closed."""
-    schema, seen = _resolved(schema, root, seen)
+    schema, seen = resolved(schema, root, seen)
     if "const" in schema:
         return {"const": schema["const"]}
     if schema.get("enum"):

@@ -1,56 +1,75 @@
-"""How well one answer agrees with another. Pure functions on `Answer`; S4's probe, S6's report and replay all score with these."""
+"""How well one answer agrees with another. Pure functions on `Answer`; S4's probe, S6's report and replay all score with these.
+
+What makes two arguments of a tool call mean the same stands in `arguments.py`.
+"""
 
 import json
-import re
-import unicodedata
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
+from statistics import fmean
 from typing import Any
 
 from jsonschema_rs import ValidationError, validator_for
 from rapidfuzz.distance import Indel
 
-from slm_pipeline.answers import render_answer
+from slm_pipeline.answers import functions_of, render_answer
+from slm_pipeline.arguments import agreement, same
 from slm_pipeline.records import Answer, Json, ToolCall, answer_of
+from slm_pipeline.settings import Leeway
 
-NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+LEEWAY = Leeway()
 
 
 @dataclass(frozen=True)
 class Grade:
     """Agreement of a given answer with its target (fidelity), and with gold (correctness), kept apart.
 
-    exact: canonical strings are equal. tool: the same tools are called; None if the target is text. call: the whole call
-    agrees, arguments compared as what the schema says they are; for a text target, equal but for white space. valid: fits
-    the tools' schemas, or is text where text was due. similarity: 0 to 1. correct: agrees with gold; None without gold.
+    exact: canonical strings are equal. tool: the same tools are called; None if the target is text. arguments: share of the
+    arguments that mean the same, 0 to 1; None if the target is text. call: the whole call agrees, every argument compared as what
+    the schema says it is; for a text target, equal but for white space. valid: fits the tools' schemas, or is text where text was
+    due. similarity: 0 to 1. correct: agrees with gold; None without gold.
     """
 
     exact: bool
     tool: bool | None
+    arguments: float | None
     call: bool
     valid: bool
     similarity: float
     correct: bool | None
 
 
-SCORES = ("exact", "tool", "call", "valid", "similarity", "correct")
+SCORES = ("exact", "tool", "arguments", "call", "valid", "similarity", "correct")
 
 
-def grade(target: Answer, given: Answer | None, tools: list[Json], outcome: Json | None = None) -> Grade:
-    """Score `given` against `target`, and against `outcome["gold"]` if there is one. None is an answer that never came."""
+def grade(
+    target: Answer,
+    given: Answer | None,
+    tools: list[Json],
+    outcome: Json | None = None,
+    leeway: Leeway = LEEWAY,
+    response_format: Json | None = None,
+) -> Grade:
+    """Score `given` against `target`, and against `outcome["gold"]` if there is one.
+
+    None is an answer that never came. `response_format` is that of the request, OpenAI form.
+    """
     gold = answer_of(outcome["gold"]) if outcome and isinstance(outcome.get("gold"), dict) else None
     called = target.form == "tool_call"
     if given is None:
-        return Grade(False, False if called else None, False, False, 0.0, False if gold else None)
+        none = (False, 0.0) if called else (None, None)
+        return Grade(False, *none, False, False, 0.0, False if gold else None)
     rendered = render_answer(target, tools), render_answer(given, tools)
     return Grade(
         exact=rendered[0] == rendered[1],
         tool=tool_names(target) == tool_names(given) if called else None,
-        call=agree(target, given, tools),
-        valid=_fits(given, tools) if given.tool_calls else not called and bool(given.text.strip()),
+        arguments=_argument_share(target, given, tools, leeway) if called else None,
+        call=agree(target, given, tools, leeway),
+        valid=_fits(given, tools) if given.tool_calls else not called and _in_format(given.text, response_format),
         similarity=Indel.normalized_similarity(*rendered),
-        correct=is_correct(given, gold, outcome, tools) if gold else None,
+        correct=is_correct(given, gold, outcome, tools, leeway) if gold else None,
     )
 
 
@@ -59,8 +78,8 @@ def tool_names(answer: Answer) -> tuple[str, ...]:
     return tuple(call.name for call in answer.tool_calls)
 
 
-def agree(one: Answer, other: Answer, tools: list[Json]) -> bool:
-    """Whether two answers say the same: the same calls in the same order with the same typed arguments, or the same text.
+def agree(one: Answer, other: Answer, tools: list[Json], leeway: Leeway = LEEWAY) -> bool:
+    """Whether two answers say the same: the same calls in the same order whose arguments mean the same, or the same text.
 
     Text is compared as it is but for runs of white space. Symmetric.
     """
@@ -68,19 +87,37 @@ def agree(one: Answer, other: Answer, tools: list[Json]) -> bool:
         return False
     if one.form == "text":
         return one.text.split() == other.text.split()
-    return all(_typed_call(a, tools) == _typed_call(b, tools) for a, b in zip(one.tool_calls, other.tool_calls, strict=True))
+    return all(all(found.values()) for found in _agreements(one, other, tools, leeway))
 
 
-def is_correct(given: Answer, gold: Answer, outcome: Json, tools: list[Json]) -> bool:
+def fidelity(given: Answer | None, teacher: Answer, tools: list[Json], leeway: Leeway = LEEWAY) -> float:
+    """Agreement with what the teacher said, right or wrong: 1 or 0 for tool calls, similarity for text."""
+    if given is None:
+        return 0.0
+    if teacher.tool_calls:
+        return float(agree(teacher, given, tools, leeway))
+    return Indel.normalized_similarity(teacher.text, render_answer(given, tools))
+
+
+def wrong_arguments(target: Answer, given: Answer, tools: list[Json], leeway: Leeway = LEEWAY) -> list[str]:
+    """The arguments by which two answers that call the same tools differ, "tool.argument", in order; else empty."""
+    if tool_names(target) != tool_names(given):
+        return []
+    found = zip(tool_names(target), _agreements(target, given, tools, leeway), strict=True)
+    return list(dict.fromkeys(f"{tool}.{name}" for tool, of in found for name, right in of.items() if not right))
+
+
+def is_correct(given: Answer, gold: Answer, outcome: Json, tools: list[Json], leeway: Leeway = LEEWAY) -> bool:
     """Whether `given` agrees with gold, where `outcome` may widen what a single gold call accepts.
 
     `accepted_values` {argument: [values]}: any of these is right. `optional_arguments` [argument]: may be left out.
     """
     accepted = outcome.get("accepted_values")
     if not accepted or len(gold.tool_calls) != 1 or tool_names(given) != tool_names(gold):
-        return agree(gold, given, tools)
+        return agree(gold, given, tools, leeway)
     call, golden = given.tool_calls[0], gold.tool_calls[0]
-    properties = _mapping(_parameters(golden.name, tools).get("properties"))
+    parameters = _parameters(golden.name, tools)
+    properties = _mapping(parameters.get("properties"))
     optional = set(outcome.get("optional_arguments") or ())
     values = {
         name: [*accepted.get(name, ()), *([golden.arguments[name]] if name in golden.arguments else [])]
@@ -89,45 +126,37 @@ def is_correct(given: Answer, gold: Answer, outcome: Json, tools: list[Json]) ->
 
     def right(argument: str) -> bool:
         of = _mapping(properties.get(argument))
-        accepts = {typed(value, of) for value in values.get(argument, ())}
-        default = {typed(of["default"], of)} if "default" in of else set()
+
+        def among(value: Any, accepts: list) -> bool:
+            return any(same(value, accept, of, leeway, argument, parameters) for accept in accepts)
+
+        accepts, default = values.get(argument, []), [of["default"]] if "default" in of else []
         may_be_omitted = argument in optional or not accepts
         if argument in call.arguments:
-            return typed(call.arguments[argument], of) in (accepts | default if may_be_omitted else accepts)
-        return may_be_omitted or bool(accepts & default)
+            return among(call.arguments[argument], accepts + (default if may_be_omitted else []))
+        return may_be_omitted or any(among(value, accepts) for value in default)
 
     return all(map(right, {*call.arguments, *values}))
 
 
-def typed(value: Any, schema: Mapping) -> Hashable:
-    """`value` in a form that is equal, and hashes equal, for values that mean the same under `schema`.
-
-    Numbers compare as numbers, and so does a numeric string where the schema wants a number. Booleans and null are
-    themselves. Strings ignore Unicode composition, runs of white space, and case. An omitted property equals its default.
-    """
-    if isinstance(value, str):
-        if _types(schema) & {"number", "integer"} and "string" not in _types(schema) and NUMBER.fullmatch(value.strip()):
-            return typed(json.loads(value.strip()), {})
-        return "string", unicodedata.normalize("NFC", unicodedata.normalize("NFC", " ".join(value.split())).casefold())
-    if isinstance(value, list):
-        return "array", tuple(typed(item, _mapping(schema.get("items"))) for item in value)
-    if isinstance(value, dict):
-        of = _mapping(schema.get("properties"))
-        pairs = {key: typed(item, _mapping(of.get(key))) for key, item in value.items()}
-        defaults = {key: typed(s["default"], s) for key, s in of.items() if isinstance(s, dict) and "default" in s}
-        return "object", frozenset((key, item) for key, item in pairs.items() if key not in defaults or defaults[key] != item)
-    return "boolean" if isinstance(value, bool) else "number", value
+def _argument_share(target: Answer, given: Answer, tools: list[Json], leeway: Leeway) -> float:
+    """The share of the arguments of either answer that mean the same in both, averaged over calls; 0 for a call of another tool."""
+    shares = []
+    for one, other in zip_longest(target.tool_calls, given.tool_calls):
+        if one is None or other is None or one.name != other.name:
+            shares.append(0.0)
+        else:
+            found = _agreement(one, other, tools, leeway)
+            shares.append(fmean(found.values()) if found else 1.0)
+    return fmean(shares)
 
 
-def _typed_call(call: ToolCall, tools: list[Json]) -> Hashable:
-    return typed(call.arguments, _parameters(call.name, tools))
+def _agreements(one: Answer, other: Answer, tools: list[Json], leeway: Leeway) -> list[dict[str, bool]]:
+    return [_agreement(a, b, tools, leeway) for a, b in zip(one.tool_calls, other.tool_calls, strict=True)]
 
 
-def _types(schema: Mapping) -> set[str]:
-    """The JSON types a schema names, itself or in its alternatives."""
-    own = schema.get("type") or ()
-    branches = [branch for key in ("anyOf", "oneOf") for branch in schema.get(key) or () if isinstance(branch, dict)]
-    return ({own} if isinstance(own, str) else set(own)).union(*map(_types, branches))
+def _agreement(one: ToolCall, other: ToolCall, tools: list[Json], leeway: Leeway) -> dict[str, bool]:
+    return agreement(one.arguments, other.arguments, _parameters(one.name, tools), leeway)
 
 
 def _mapping(schema: Any) -> Mapping:
@@ -136,16 +165,29 @@ def _mapping(schema: Any) -> Mapping:
 
 def _parameters(name: str, tools: list[Json]) -> Json:
     """The schema of a tool's arguments; {} if there is no such tool or it takes anything."""
-    return next((tool["function"].get("parameters") or {} for tool in tools if tool["function"]["name"] == name), {})
+    return next((_mapping(function.get("parameters")) for function in functions_of(tools) if function["name"] == name), {})
 
 
 def _fits(answer: Answer, tools: list[Json]) -> bool:
-    known = {tool["function"]["name"] for tool in tools}
+    known = {function["name"] for function in functions_of(tools)}
     return all(call.name in known and _validator(_schema(call, tools))(call.arguments) for call in answer.tool_calls)
 
 
 def _schema(call: ToolCall, tools: list[Json]) -> str:
     return json.dumps(_parameters(call.name, tools), sort_keys=True)
+
+
+def _in_format(text: str, response_format: Json | None) -> bool:
+    """Whether a text says anything, and is the JSON that the request asked for."""
+    wanted = _mapping(response_format)
+    if wanted.get("type") not in ("json_object", "json_schema"):
+        return bool(text.strip())
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    schema = _mapping(_mapping(wanted.get("json_schema")).get("schema"))
+    return isinstance(value, dict) if not schema else _validator(json.dumps(schema, sort_keys=True))(value)
 
 
 @lru_cache(maxsize=1024)

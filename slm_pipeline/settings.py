@@ -124,7 +124,13 @@ class Settings(BaseSettings):
     batch_size: int = 8
     patience: int = Field(1, description="epochs without better validation loss before training stops")
     failure_repeats: int = Field(2, description="how often an example on which an SLM failed is seen per epoch")
+    teacher_model: str | None = Field(None, description="folder or catalogue name of a model whose logits are learned too; same tokenizer")
+    distillation_alpha: float = Field(0.5, gt=0, le=1, description="weight of the teacher's logits against the recorded answer")
+    distillation_temperature: float = Field(2.0, gt=0, description="temperature at which logits of teacher and student are compared")
+    min_preference_pairs: int = Field(16, ge=1, description="failures with an answer of SLM and LLM from which DPO follows")
+    preference_beta: float = Field(0.1, gt=0, description="DPO: how dear it is to leave what was learned before")
     checkpoint_steps: int = 20
+    gradient_checkpointing: bool = Field(False, description="compute trained layers again when they learn: less memory, more time")
     trial_examples: int = Field(256, ge=1, description="training examples at most of the short fine-tunes that several bases are chosen by")
     trial_calls: int = Field(64, ge=1, description="validation calls at most that a short fine-tune is asked")
     min_task_validation: int = Field(20, ge=1, description="validation calls that a task needs for a verdict of its own")
@@ -141,7 +147,9 @@ class Settings(BaseSettings):
     failure_threshold: int = Field(20, description="failures since the newest adapter that start a retraining")
     similarity_pass: float = Field(0.9, description="text similarity from which a replayed text answer agrees")
     leeway: Leeway = Leeway()
-    noninferiority_margin: float = Field(0.05, gt=0, lt=1, description="share of right answers that an adapter may lose against the teacher")
+    noninferiority_margin: float = Field(
+        0.05, gt=0, lt=1, description="share of right answers that an adapter may lose against the teacher"
+    )
     rare_tool_share: float = Field(0.05, description="share of a group's training calls below which a tool is rare")
     min_slice_calls: int = Field(10, description="test calls below which a slice's scores are marked as of few calls")
     general_items: int = Field(0, ge=0, description="items of the general-ability set asked of base and adapter; 0: all of them")
@@ -149,7 +157,9 @@ class Settings(BaseSettings):
     judge_url: str | None = Field(None, description="OpenAI-compatible base URL of an LLM judge, with /v1; None: no judge")
     judge_model: str = Field("gpt-4o-mini", description="the model that judges")
     judge_key_env: str | None = Field(None, description="environment variable with the judge's API key")
-    judge_form: Literal["scale", "pairs"] = Field("scale", description="rate from 1 to 10, or compare with the teacher's answer, both orders")
+    judge_form: Literal["scale", "pairs"] = Field(
+        "scale", description="rate from 1 to 10, or compare with the teacher's answer, both orders"
+    )
     judge_calls: int = Field(100, description="test calls at most that are judged")
 
     # gateway
@@ -191,6 +201,11 @@ class Settings(BaseSettings):
     @property
     def checkpoints(self) -> Path:
         return self.home / "checkpoints"
+
+    @property
+    def checkers(self) -> Path:
+        """Users' checkers, one file for a task or a group."""
+        return self.home / "checkers"
 
     @property
     def mlflow_uri(self) -> str:

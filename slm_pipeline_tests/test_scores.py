@@ -1,13 +1,14 @@
 """Scores agree with what a person would call the same answer."""
 
 import json
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_pipeline.records import Answer, ToolCall
-from slm_pipeline.scores import grade, typed
+from slm_pipeline.scores import fidelity, grade, wrong_arguments
 
 TOOL = {
     "type": "function",
@@ -63,6 +64,15 @@ def test_agreement_and_similarity_are_symmetric(one, other):
 
 
 @given(answers, answers)
+def test_fidelity_is_one_for_the_teachers_own_words_and_less_for_others(teacher, other):
+    assert fidelity(teacher, teacher, TOOLS) == 1
+    found = fidelity(other, teacher, TOOLS)
+    assert 0 <= found <= 1
+    assert found == 1 if grade(teacher, other, TOOLS).exact else found < 1 or grade(teacher, other, TOOLS).call
+    assert fidelity(None, teacher, TOOLS) == 0
+
+
+@given(answers, answers)
 def test_an_exact_answer_is_the_whole_call(one, other):
     score = grade(one, other, TOOLS)
     assert score.call or not score.exact
@@ -79,10 +89,42 @@ def test_the_order_of_arguments_does_not_matter(answer, random):
     assert score.exact
 
 
-@given(values)
-@settings(max_examples=50)
-def test_typed_values_survive_json(value):
-    assert typed(value, {}) == typed(json.loads(json.dumps(value)), {})
+@given(calls, st.sampled_from(["city", "nights", "b", "new"]), values)
+def test_the_share_of_arguments_never_rises_by_one_more_wrong_argument(answer, name, value):
+    target = answer.tool_calls[0].arguments
+    given = {**target}
+    shares = [grade(answer, book(**given), TOOLS).arguments]
+    for wrong in (name, *target):
+        given[wrong] = {"wrong": [value]}
+        shares.append(grade(answer, book(**given), TOOLS).arguments)
+    assert shares[0] == 1
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == (0 if target or name else 1)
+
+
+@given(calls, calls)
+def test_all_arguments_right_is_the_whole_call(one, other):
+    score = grade(one, other, TOOLS)
+    assert score.call == (score.arguments == 1)
+    assert score.call == (not wrong_arguments(one, other, TOOLS))
+    assert score.arguments == grade(other, one, TOOLS).arguments
+
+
+PAIRS = json.loads((Path(__file__).parent / "answer_pairs.json").read_text())
+
+
+def said(answer: str | list) -> Answer:
+    return Answer(text=answer) if isinstance(answer, str) else Answer(tool_calls=tuple(ToolCall(*call) for call in answer))
+
+
+@pytest.mark.parametrize("pair", PAIRS["pairs"], ids=lambda pair: pair["about"])
+def test_what_a_person_says_of_pairs_of_answers(pair):
+    """`answer_pairs.json`: verdicts written by hand, before the scores were looked at."""
+    score = grade(said(pair["target"]), said(pair["given"]), PAIRS["tools"])
+    assert {"agree": score.call, "valid": score.valid, "tool": score.tool} == {key: pair[key] for key in ("agree", "valid", "tool")}
+    assert score.arguments == (None if pair["arguments"] is None else pytest.approx(pair["arguments"]))
+    back = grade(said(pair["given"]), said(pair["target"]), PAIRS["tools"])
+    assert back.call == score.call
 
 
 @pytest.mark.parametrize(
@@ -139,6 +181,17 @@ def test_valid_is_what_the_schema_takes():
     assert not grade(Answer(text="yes"), Answer(text=" "), []).valid
 
 
+@pytest.mark.parametrize(
+    ("text", "fits"), [('{"sum": 3}', True), ('{"sum": "three"}', False), ("[3]", False), ("3", False), ("three", False), ("", False)]
+)
+def test_text_is_valid_in_the_format_that_was_asked_for(text, fits):
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    asked = {"type": "json_schema", "json_schema": {"name": "sum", "schema": schema}}
+    assert grade(Answer(text='{"sum": 1}'), Answer(text=text), [], response_format=asked).valid is fits
+    if fits:
+        assert grade(Answer(text="{}"), Answer(text=text), [], response_format={"type": "json_object"}).valid
+
+
 def test_text_agrees_but_for_white_space():
     score = grade(Answer(text="two\nlines"), Answer(text="two  lines "), [])
     assert (score.call, score.exact, score.tool) == (True, False, None)
@@ -160,6 +213,7 @@ def test_correctness_is_not_fidelity():
     assert (score.call, score.correct) == (False, True)
     assert grade(teacher, teacher, TOOLS, {"gold": gold(city="Oslo")}).correct is False
     assert grade(teacher, teacher, TOOLS).correct is None
+    assert grade(teacher, right, TOOLS, {"correction": gold(city="Oslo")}).correct is None, "corrections are only of bad answers"
 
 
 @pytest.mark.parametrize(
