@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from slm_pipeline.cli_export import export
 from slm_pipeline.cli_models import device, models
 from slm_pipeline.cli_tasks import app as tasks_app
+from slm_pipeline.cli_tune import tune
 from slm_pipeline.settings import get_settings
 from slm_pipeline.terminal import terminal
 
@@ -21,6 +23,8 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(tasks_app, name="tasks")
 app.command()(models)
 app.command()(device)
+app.command()(export)
+app.command()(tune)
 
 LogFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 Source = Annotated[str, typer.Argument(help="a file, a folder, or the URL of an MLflow server (?experiment=NAME)")]

@@ -21,12 +21,13 @@ def list_tasks(context: typer.Context, json: Annotated[bool, typer.Option("--jso
     if context.invoked_subcommand:
         return
     from slm_pipeline.s3_cluster.traffic import read_traffic
+    from slm_pipeline.s5_finetune.small_tasks import with_verdicts
     from slm_pipeline.tasks import print_decisions, print_tasks, read_clusters, read_decisions, task_rows
 
     with _told():
         lake = _lake()
         clusters = read_clusters(lake)
-        rows = task_rows(clusters, read_traffic(lake))
+        rows = with_verdicts(task_rows(clusters, read_traffic(lake)), lake)
     if json:
         from json import dumps
 

@@ -54,15 +54,15 @@ def make_tiny_base(home: Path) -> Path:
     )
     model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
-    _write_gguf(model, config, words, merges, folder / "model.gguf")
+    _write_gguf(config, words, merges, folder / "model.gguf")
     (home / "models" / "catalogue.yaml").write_text(CATALOGUE)
     return folder
 
 
-def _write_gguf(model, config, words: list[str], merges: list[tuple[str, str]], path: Path) -> None:
-    from gguf import MODEL_ARCH, GGUFWriter, TokenType, get_tensor_name_map
+def _write_gguf(config, words: list[str], merges: list[tuple[str, str]], path: Path) -> None:
+    from gguf import GGUFWriter, TokenType
 
-    from slm_pipeline.s5_finetune.export import PERMUTED, _rotary_order
+    from slm_pipeline.s5_finetune.export.layout import llama_cpp_weights
 
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -83,12 +83,8 @@ def _write_gguf(model, config, words: list[str], merges: list[tuple[str, str]], 
     writer.add_eos_token_id(1)
     writer.add_add_bos_token(False)
     writer.add_chat_template(CHAT_TEMPLATE)
-    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
-    for key, tensor in model.state_dict().items():
-        name = names.get_name(key, try_suffixes=(".weight",))
-        values = tensor.float().numpy()
-        heads = getattr(config, PERMUTED.get(name.removesuffix(".weight").rsplit(".", 1)[-1], ""), None)
-        writer.add_tensor(name, _rotary_order(values, heads) if heads else values)
+    for name, values in llama_cpp_weights(path.parent):
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
