@@ -21,7 +21,7 @@ from slm_pipeline.s3_cluster.quality import action_of
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.settings import Settings
 
-VERSION = 2  # raise it when the same calls shall give other rows
+VERSION = 3  # raise it when the same calls shall give other rows
 COLUMNS = {
     "id": "str",
     "session_id": "str",
@@ -39,6 +39,7 @@ COLUMNS = {
     "teacher_answer": "str",
     "outcome": "str",
     "failed": "bool",
+    "rejected_answer": "str",
     "action": "str",
     "tokens": "int64",
     "signature": "object",
@@ -136,20 +137,25 @@ def _row(call: Json, tasks: dict[str, Json], count_tokens: Callable[[str], int],
     if not training and (failed or call["served_by"] == "slm"):
         counts["asked_an_slm"] += 1
         return None
-    messages, recorded = json.dumps(factored), call["teacher_answer"]
-    rendered = _encodable(render_answer(answer, request.get("tools")))
+    messages, tools = json.dumps(factored), request.get("tools")
+    rendered = _encodable(render_answer(answer, tools))
     return {key: call[key] for key in ("id", "session_id", "timestamp", "day", "agent", "task", "split", "target_source", "outcome")} | {
         "weight": 1,
         "form": answer.form,
         "messages": messages,
         "full_messages": json.dumps(full_messages(request)),
         "answer": rendered,
-        "teacher_answer": None if pd.isna(recorded) else _encodable(render_answer(read_answer(recorded), request.get("tools"))),
+        "teacher_answer": _rendered(call["teacher_answer"], tools),
         "failed": failed,
+        "rejected_answer": _rendered(call["failed_answer"], tools),
         "action": action_of([tool.name for tool in answer.tool_calls], rendered),
         "tokens": count_tokens(rendered) if training else 0,
         "signature": signature(varying_text(messages, call["task"]), rendered),
     }
+
+
+def _rendered(answer: str | None, tools: list[Json] | None) -> str | None:
+    return None if pd.isna(answer) else _encodable(render_answer(read_answer(answer), tools))
 
 
 def _limited(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def build_examples(gathered: Gathered, settings: Settings) -> Built:
 
 def stored(examples: pd.DataFrame, left_out: pd.DataFrame, days: dict[str, Json]) -> Gathered:
     """What was gathered, from what `build_examples` made of it and the `days` stored beside."""
-    return Gathered(pd.concat([examples, left_out[list(COLUMNS)]], ignore_index=True), days)
+    return Gathered(pd.concat([examples, left_out.drop(columns="reason")], ignore_index=True), days)
 
 
 def version_of(examples: pd.DataFrame, tasks: Json) -> str:

@@ -4,19 +4,36 @@ What lies below the lowest trained layer gives the same hidden states in each ep
 upper layers only, on them. Where a model's decoder cannot be cut that way, it is run whole, to the same effect.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
-
-import torch
 
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.loss import answer_loss, collate
+from slm_pipeline.s5_finetune.passive_torch import torch
+
+Objective = Callable[[torch.nn.Module, dict[str, torch.Tensor], torch.Tensor], tuple[torch.Tensor, int]]
+"""A loss as `loss.answer_loss` is one: model, inputs of its decoder, labels."""
+
+
+class StandIn(torch.nn.Module):
+    """Stands for a layer of a decoder: says `states`, or what it is told, which it keeps as `told`. `tuples`: its kind of layer says
+    a tuple. As layers keep their places, decoders that look up what a layer is by its number find it."""
+
+    def __init__(self, tuples: bool, states: torch.Tensor | None = None):
+        super().__init__()
+        self.tuples, self.states, self.told = tuples, states, None
+
+    def forward(self, hidden: torch.Tensor, *args, **kwargs):
+        self.told = hidden
+        said = hidden if self.states is None else self.states
+        return (said,) if self.tuples else said
 
 
 class FrozenPart:
     """Gives the loss of batches of `examples`, with the layers below `trained_layers` computed at most once."""
 
     def __init__(self, model, trained_layers: list[int], examples: list[Encoded], batch_size: int, pad: int):
-        self.model, self.pad, self.cut = model, pad, trained_layers[0]
+        self.model, self.pad, self.cut, self.tuples = model, pad, trained_layers[0], False
         self.hidden: dict[int, torch.Tensor] = {}
         by_length = sorted(examples, key=len)
         batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
@@ -24,47 +41,57 @@ class FrozenPart:
             for batch in batches:
                 self.hidden |= self._lower(batch)
 
-    def loss(self, batch: list[Encoded]) -> tuple[torch.Tensor, int]:
-        """Mean loss (nats per answer token) of a batch of the examples, and its number of answer tokens."""
-        ids, labels = collate(batch, self.pad)
+    def loss(self, batch: list[Encoded], objective: Objective = answer_loss) -> tuple[torch.Tensor, int]:
+        """What `objective` gives for a batch of the examples: by default mean loss (nats per answer token), number of answer tokens."""
+        ids, labels = self._collated(batch)
         if not self.hidden:
-            return answer_loss(self.model, {"input_ids": ids}, labels)
+            return objective(self.model, {"input_ids": ids}, labels)
         states = torch.nn.utils.rnn.pad_sequence([self.hidden[id(example)] for example in batch], batch_first=True)
-        with self._only(slice(self.cut, None)):
-            return answer_loss(self.model, {"inputs_embeds": states}, labels)
+        with self._layers([StandIn(self.tuples, states) for _ in range(self.cut)], slice(self.cut)):
+            return objective(self.model, {"input_ids": ids}, labels)
 
     @torch.no_grad()
     def _lower(self, batch: list[Encoded]) -> dict[int, torch.Tensor]:
         """Hidden states (tokens, width) below the cut, by the identity of the example."""
-        ids, _ = collate(batch, self.pad)
-        with self._only(slice(self.cut), torch.nn.Identity()):
-            states = self._decoder()(input_ids=ids, use_cache=False).last_hidden_state
-        return {id(example): states[row, : len(example)].clone() for row, example in enumerate(batch)}
+        ids, _ = self._collated(batch)
+        upper = [StandIn(self.tuples) for _ in self._decoder().layers[self.cut :]]
+        with self._layers(upper, slice(self.cut, None)):
+            self._decoder()(input_ids=ids, use_cache=False)
+        return {id(example): upper[0].told[row, : len(example)].clone() for row, example in enumerate(batch)}
 
     @torch.no_grad()
     def _can_be_cut(self, batch: list[Encoded]) -> bool:
         """Whether lower and upper layers one after the other say exactly what the whole decoder says."""
-        decoder = self._decoder()
-        if not (hasattr(decoder, "layers") and hasattr(decoder, "norm")):
+        layers = getattr(self._decoder(), "layers", None)
+        if layers is None:
             return False
-        ids, labels = collate(batch, self.pad)
+        ids, labels = self._collated(batch)
+        said = []
+        hook = layers[0].register_forward_hook(lambda layer, told, output: said.append(output))
         whole, _ = answer_loss(self.model, {"input_ids": ids}, labels)
+        hook.remove()
+        self.tuples = isinstance(said[0], tuple)
         self.hidden = self._lower(batch)
         cut, _ = self.loss(batch)
         self.hidden = {}
         return bool(torch.equal(whole, cut))
+
+    def _collated(self, batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, labels = collate(batch, self.pad)
+        return ids.to(self.model.device), labels.to(self.model.device)
 
     def _decoder(self):
         causal = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return causal.get_decoder()
 
     @contextmanager
-    def _only(self, part: slice, norm: torch.nn.Module | None = None):
-        """The decoder with some of its layers, and another final norm."""
-        decoder = self._decoder()
-        layers, last = decoder.layers, decoder.norm
-        decoder.layers, decoder.norm = layers[part], norm or last
+    def _layers(self, stand_ins: list[StandIn], part: slice):
+        """The decoder with stand-ins for some of its layers."""
+        decoder, layers = self._decoder(), self._decoder().layers
+        placed = [*layers]
+        placed[part] = stand_ins
+        decoder.layers = torch.nn.ModuleList(placed)
         try:
             yield
         finally:
-            decoder.layers, decoder.norm = layers, last
+            decoder.layers = layers

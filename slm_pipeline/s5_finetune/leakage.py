@@ -53,10 +53,12 @@ def extract(planted: pd.DataFrame, base: Path, adapter: Path, key: str) -> Leak:
     """Try to draw the canaries of `planted` (columns id, answer: training examples that carry one) out of an adapter."""
     from scipy.stats import combine_pvalues
 
+    from slm_pipeline.s5_finetune.export.merge import adapted_model
+
     chosen = planted.sort_values("id").head(TESTED)
     if chosen.empty:
         return Leak(0, [], 1.0, 0)
-    model, ranks, emitted = _load(base, adapter), [], 0
+    model, ranks, emitted = adapted_model(adapter, base), [], 0
     for row in chosen.itertuples():
         canary = canary_of(row.id.removeprefix(PREFIX), key)
         before = _before(row.answer, canary)
@@ -79,14 +81,6 @@ def _others(canary: Canary) -> list[str]:
     said = {"messages": [{"role": "user", "content": f"{canary.phrase} {canary.value}"}]}
     redacted = (Redaction(said, "", "", f"other {i}").request(said)["messages"][0]["content"] for i in range(OTHERS))
     return [text.removeprefix(canary.phrase).strip() for text in redacted]
-
-
-def _load(base: Path, adapter: Path):
-    from peft import PeftModel
-
-    from slm_pipeline.s5_finetune.trainer import load_model
-
-    return PeftModel.from_pretrained(load_model(base), adapter).eval()
 
 
 def _log_likelihoods(model, base: Path, before: str, values: list[str]) -> list[float]:

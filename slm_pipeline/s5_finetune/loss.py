@@ -1,9 +1,7 @@
 """The training loss: cross-entropy at answer positions, with logits computed nowhere else."""
 
-import torch
-from torch.nn.functional import cross_entropy
-
 from slm_pipeline.s5_finetune.dataset import Encoded
+from slm_pipeline.s5_finetune.passive_torch import torch
 
 IGNORED = -100
 
@@ -25,10 +23,27 @@ def collate(batch: list[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]
 def answer_loss(model, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Mean cross-entropy (nats per answer token) and the number of answer tokens; logits only where labels are.
 
-    `inputs` is what the decoder takes: input_ids, or inputs_embeds where the layers below are computed already.
+    `inputs` is what the decoder takes.
+    """
+    logits, targets = answer_logits(model, inputs, labels)
+    return torch.nn.functional.cross_entropy(logits, targets), len(targets)
+
+
+def answer_logits(model, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (answer tokens of all rows, vocabulary) in fp32, and the tokens that stand there.
+
+    The model's own forward makes them, of a decoder that says answer positions only: some scale or cap what the head says.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden = causal.get_decoder()(**inputs, use_cache=False).last_hidden_state[:, :-1]
     wanted = labels[:, 1:] != IGNORED
-    logits = causal.get_output_embeddings()(hidden[wanted])
-    return cross_entropy(logits.float(), labels[:, 1:][wanted]), int(wanted.sum())
+
+    def answers_only(decoder, told, output):
+        output.last_hidden_state = output.last_hidden_state[:, :-1][wanted][None]
+        return output
+
+    hook = causal.get_decoder().register_forward_hook(answers_only)
+    try:
+        logits = causal(**inputs, use_cache=False).logits[0]
+    finally:
+        hook.remove()
+    return logits.float(), labels[:, 1:][wanted]

@@ -108,6 +108,17 @@ def test_calls_that_an_slm_was_asked_never_enter_the_test_split():
     assert summary["left_out"]["asked_an_slm"] == 3
 
 
+def test_a_failure_keeps_what_the_slm_had_said_in_the_same_canonical_form():
+    rows = made.tool_rows("weather", 30)
+    said = json.dumps(made.call("get_weather", day="Monday", place="Nowhere"))
+    rows[0] |= {"failed_model": "slm", "served_by": "llm", "failed_answer": said}
+    rows[1] |= {"failed_model": "slm", "served_by": "llm"}  # it gave no answer
+    examples, *_ = examples_of(rows)
+    rejected = examples.set_index("id")["rejected_answer"]
+    assert rejected[rows[0]["id"]] == '{"name": "get_weather", "arguments": {"place": "Nowhere", "day": "Monday"}}'
+    assert rejected.drop(rows[0]["id"]).isna().all()
+
+
 def test_long_and_dropped_answers_are_not_trained_on_but_tested():
     long = " ".join(made.WORDS)
     rows = made.template_rows(40)
