@@ -19,6 +19,8 @@ ASSETS = {
     "candidate_models": ("s4_select", None, []),
     "selected_base": ("s4_select", GROUPS, ["candidate_models", "task_examples"]),
     "adapter": ("s5_finetune", GROUPS, ["selected_base", "task_examples"]),
+    "task_verdicts": ("s5_finetune", GROUPS, ["adapter", "task_examples"]),
+    "learning_curve": ("s5_finetune", GROUPS, ["adapter", "task_examples"]),
     "eval_report": ("s6_refine", GROUPS, ["adapter", "task_examples"]),
     "fallback_failures": ("s6_refine", None, ["curated_calls", "task_assignments"]),
     "scoreboard": ("s6_refine", None, ["eval_report", "fallback_failures"]),
@@ -26,7 +28,7 @@ ASSETS = {
 JOBS = {
     "refresh_days": {"raw_calls", "curated_calls", "task_assignments"},
     "recluster": {"task_clusters", "candidate_models"},
-    "retrain_group": {"task_examples", "selected_base", "adapter", "eval_report"},
+    "retrain_group": {"task_examples", "selected_base", "adapter", "task_verdicts", "eval_report"},
     "report": {"fallback_failures", "scoreboard"},
 }
 SENSORS = {"follow_call_log", "reassign_after_recluster", "report_after_runs", "retrain_on_fallbacks"}

@@ -21,12 +21,14 @@ from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 MAX_PARAMS = 20
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.gguf", "training.json")
 ADAPTER_PATH = "adapter"
+GRADED = "graded_answers.json"
 CHAMPION, CHALLENGER = "champion", "challenger"
 METRICS_AT_ONCE = 1000
 """MLflow refuses larger batches."""
@@ -138,6 +140,18 @@ def log_dataset(settings: Settings, run_id: str, name: str, digest: str, counts:
     client(settings).log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
+def log_graded(settings: Settings, run_id: str, rows: "pd.DataFrame") -> None:
+    """Put a table of graded answers on a run's page, in place of an earlier one: `log_table` alone would append to it."""
+    mlflow = client(settings)
+    _empty_graded(mlflow, run_id)
+    mlflow.log_table(run_id, rows, GRADED)
+
+
+def _empty_graded(mlflow: "MlflowClient", run_id: str) -> None:
+    if any(file.path == GRADED for file in mlflow.list_artifacts(run_id)):
+        mlflow.log_text(run_id, json.dumps({"columns": [], "data": []}), GRADED)
+
+
 def log_adapter(settings: Settings, run_id: str, folder: Path) -> None:
     """Copy the adapter's own files, a few MB; never the base."""
     mlflow = client(settings)
@@ -191,12 +205,14 @@ def challenger(settings: Settings, group: str) -> AdapterVersion | None:
 
 
 def mark_erased(settings: Settings, group: str) -> int:
-    """Tag all versions of a group's adapter as trained on calls that have been erased since; returns their number."""
+    """Tag all versions of a group's adapter as trained on calls that have been erased since, and empty their tables of graded answers,
+    which quote calls; returns their number."""
     mlflow = client(settings)
     versions = mlflow.search_model_versions(f"name = '{group}'")
     for version in versions:
         mlflow.set_model_version_tag(group, version.version, "slm.trained_on_erased", "true")
         mlflow.set_tag(version.run_id, "slm.trained_on_erased", "true")
+        _empty_graded(mlflow, version.run_id)
     return len(versions)
 
 
@@ -228,7 +244,8 @@ def _resumed(mlflow: "MlflowClient", run_id: str | None) -> "Run | None":
 
 
 def _started(mlflow: "MlflowClient", experiment: str) -> "Run":
-    before = len(mlflow.search_runs([experiment], max_results=1000))
+    # searches leave runs in the experiment that are no attempts (`search_runs.py`)
+    before = len(mlflow.search_runs([experiment], "attributes.run_name LIKE 'attempt %'", max_results=1000))
     return mlflow.create_run(experiment, run_name=f"attempt {before + 1}")
 
 

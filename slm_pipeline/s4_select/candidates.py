@@ -65,6 +65,17 @@ def unfit(bases: dict[str, CatalogueEntry], examples: pd.DataFrame, settings: Se
     return {name: reason for name, reason in reasons.items() if reason}
 
 
+def costs(bases: dict[str, CatalogueEntry], examples: pd.DataFrame, settings: Settings) -> dict[str, tuple[float, float, int]]:
+    """What a group's own calls cost on the device, by name: predicted seconds at the 95th percentile, gigabytes, parameters. What
+    cannot be predicted counts as infinite, so that parameters decide."""
+    lengths, device, unknown = group_lengths(examples, settings), device_of(settings), float("inf")
+    found = {}
+    for name, e in bases.items():
+        gigabytes, _, seconds = _numbers(e, settings, device, lengths)
+        found[name] = (unknown if seconds is None else seconds, unknown if gigabytes is None else gigabytes, e.params)
+    return found
+
+
 def _judge(e: CatalogueEntry, present: bool, settings: Settings, longest: int, device: Device, lengths: Lengths) -> Candidate:
     numbers = _numbers(e, settings, device, lengths)
     reasons = [] if e.refused else _device_reasons(*numbers, settings, device, lengths)

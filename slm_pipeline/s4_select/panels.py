@@ -1,4 +1,4 @@
-"""What the panel of `candidate_models` shows."""
+"""What the panels of `candidate_models` and `selected_base` show."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ import dagster as dg
 import pandas as pd
 
 from slm_pipeline.plots import as_markdown_image
+from slm_pipeline.records import Json
 from slm_pipeline.s4_select.candidates import Candidate
 from slm_pipeline.s4_select.catalogue import load_catalogue
 from slm_pipeline.s4_select.device import device_of
+from slm_pipeline.s4_select.halving import RULE
 from slm_pipeline.s4_select.lengths import longest_lengths
 from slm_pipeline.s4_select.plots import footprint_png
 from slm_pipeline.settings import Settings
@@ -49,3 +51,55 @@ def candidate_table(judged: Sequence[Candidate]) -> str:
     rows = rows.rename(columns={"memory_gb": "GB", "seconds_p50": "s (p50)", "seconds_p95": "s (p95)"})
     columns = ["name", "ok", "reason", "params", "architecture", "context", "GB", "s (p50)", "s (p95)", "licence", "hub_id"]
     return rows[columns].fillna("").to_markdown(index=False, disable_numparse=True)
+
+
+def selection_metadata(selection: Json) -> dict:
+    """The choice with its reason, the untuned bases as ranked, and the short fine-tunes rung by rung, if there were any."""
+    metadata = {
+        "base": selection["base"],
+        "prompt_form": selection["prompt_form"],
+        "why": selection["why"],
+        "ranking": dg.MetadataValue.md(_ranking_table(selection["ranked"])),
+    }
+    if selection["trials"]:
+        metadata |= {"trials": dg.MetadataValue.md(_trials_table(selection["trials"])), "rule": RULE}
+    return metadata
+
+
+def _ranking_table(ranked: Sequence[Json]) -> str:
+    def row(place: int, p: Json) -> dict:
+        return {
+            "place": place,
+            "base": p["name"],
+            "prompt": p["form"],
+            "examples shown": p["shots"],
+            "whole call": _share({"mean": p["accuracy"], "low": p["low"], "high": p["high"]}),
+            "n": p["n"],
+            "similarity": f"{p['similarity']:.2f}",
+            "prompt tokens": f"{p['prompt_tokens']:.0f}",
+        }
+
+    return pd.DataFrame([row(i, p) for i, p in enumerate(ranked, 1)]).to_markdown(index=False, disable_numparse=True)
+
+
+def _trials_table(trials: Sequence[Json]) -> str:
+    def row(t: Json) -> dict:
+        finalist = "score" in t
+        return {
+            "rung": t["rung"],
+            "base": t["name"],
+            "examples": t["examples"],
+            "nats per answer byte": f"{t['nats_per_byte']:.3f}",
+            "validation score": _share(t["score"]) if finalist else "",
+            "minus the best": _share(t["behind"]) if finalist else "",
+            "passes": ("yes" if t["passes"] else "no") if finalist else "",
+            "s (p95)": "?" if t["seconds_p95"] is None else f"{t['seconds_p95']:.2f}",
+            "GB": "?" if t["memory_gb"] is None else f"{t['memory_gb']:.2f}",
+        }
+
+    return pd.DataFrame([row(t) for t in trials]).to_markdown(index=False, disable_numparse=True)
+
+
+def _share(interval: Json) -> str:
+    bounds = "" if interval["low"] is None else f" [{interval['low']:.1%}, {interval['high']:.1%}]"
+    return f"{interval['mean']:.1%}{bounds}"

@@ -4,6 +4,7 @@ The full prompt costs many times as much and belongs to S6, which judges the cho
 """
 
 from collections.abc import Sequence
+from itertools import product
 from statistics import fmean
 
 import pandas as pd
@@ -18,7 +19,8 @@ FORMS = ("factored",)
 
 
 def probe(entry: CatalogueEntry, base: BaseFiles, examples: pd.DataFrame, tasks: dict[str, Json], settings: Settings) -> list[Probe]:
-    """One probe for each of FORMS, on at most `settings.probe_examples` validation examples drawn by seed.
+    """Probes for each of FORMS, zero-shot and with `settings.few_shot` examples, on at most `settings.probe_examples` validation
+    examples drawn by seed.
 
     `examples` are all of the group (columns of `task_examples`): those shown in the prompt are drawn from its training split.
     """
@@ -27,19 +29,23 @@ def probe(entry: CatalogueEntry, base: BaseFiles, examples: pd.DataFrame, tasks:
     training = examples[examples["split"] == "train"]
     validation = examples[examples["split"] == "validation"]
     drawn = validation.sample(min(settings.probe_examples, len(validation)), random_state=settings.seed).sort_values("id")
-    if drawn.empty:
-        return [Probe(entry.name, form, 0, 0.0, None, None, 0.0, 0.0, entry.params) for form in FORMS]
-    schemas = task_schemas(tasks)
-    return [_measure(entry, form, drawn, ask_base(drawn, training, schemas, base, form, settings), tasks, settings) for form in FORMS]
+    schemas, probes = task_schemas(tasks), []
+    for form, shots in product(FORMS, sorted({0, settings.few_shot})):
+        shown = settings.model_copy(update={"few_shot": shots})
+        said = ask_base(drawn, training, schemas, base, form, shown) if len(drawn) else []
+        probes.append(_measure(entry, form, shots, drawn, said, tasks, settings))
+    return probes
 
 
 def _measure(
-    entry: CatalogueEntry, form: str, drawn: pd.DataFrame, completions: Sequence, tasks: dict[str, Json], settings: Settings
+    entry: CatalogueEntry, form: str, shots: int, drawn: pd.DataFrame, completions: Sequence, tasks: dict[str, Json], settings: Settings
 ) -> Probe:
     from slm_pipeline.answers import parse_answer
     from slm_pipeline.intervals import mean_interval
     from slm_pipeline.scores import grade
 
+    if drawn.empty:
+        return Probe(entry.name, form, 0, 0.0, None, None, 0.0, 0.0, entry.params, shots)
     grades = [
         grade(parse_answer(example.answer), parse_answer(given.text), tasks[example.task]["tools"] or [])
         for example, given in zip(drawn.itertuples(), completions, strict=True)
@@ -47,4 +53,4 @@ def _measure(
     interval = mean_interval([g.call for g in grades], drawn["session_id"], settings.bootstrap_samples, settings.seed)
     similarity = fmean(g.similarity for g in grades)
     tokens = fmean(c.prompt_tokens for c in completions)
-    return Probe(entry.name, form, interval.n, interval.mean, interval.low, interval.high, similarity, tokens, entry.params)
+    return Probe(entry.name, form, interval.n, interval.mean, interval.low, interval.high, similarity, tokens, entry.params, shots)

@@ -1,11 +1,16 @@
-"""A training attempt as what Dagster's asset panel shows: figures, loss curves, links."""
+"""What the panels of S5 show: a training attempt, the verdicts on tasks, a learning curve."""
+
+from collections.abc import Sequence
 
 import dagster as dg
+import pandas as pd
 
 from slm_pipeline.plots import as_markdown_image, loss_curves_png
 from slm_pipeline.records import Json
 from slm_pipeline.resources import tracking
 from slm_pipeline.resources.tracking import AdapterVersion
+from slm_pipeline.s5_finetune.plots import learning_curve_png
+from slm_pipeline.s5_finetune.small_tasks import RULE
 from slm_pipeline.settings import Settings
 
 
@@ -30,3 +35,61 @@ def adapter_metadata(training: Json, attempt: Json, fresh: bool, champion: Adapt
     if champion and champion.run_id != run:
         metadata["comparison_with_champion"] = dg.MetadataValue.url(tracking.comparison_url(settings, champion.run_id, run, experiment))
     return metadata
+
+
+def verdicts_metadata(verdicts: Sequence[Json], fresh: bool, settings: Settings) -> dict:
+    """The verdict on every task of a group (verdicts.json), the rule, and its thresholds."""
+
+    def row(v: Json) -> dict:
+        own = f"{v['own_score']['mean']:.1%} ({v['own_gain']['mean']:+.1%})" if "own_gain" in v else ""
+        return {
+            "task": v["name"],
+            "key": v["task"],
+            "training": v["training"],
+            "validation": v["validation"],
+            "group's adapter": _share(v["score"]),
+            "alone (minus the group's)": own,
+            "verdict": {"own": "adapter of its own", "group": "its group's adapter", "none": "none: stays with the LLM"}[v["verdict"]],
+            "reason": v["reason"],
+        }
+
+    counts = pd.Series([v["verdict"] for v in verdicts]).value_counts()
+    return {
+        "verdicts": dg.MetadataValue.md(pd.DataFrame(map(row, verdicts)).to_markdown(index=False, disable_numparse=True)),
+        "rule": RULE,
+        **{f"tasks: {name}": int(counts.get(name, 0)) for name in ("own", "group", "none")},
+        "threshold: validation calls": settings.min_task_validation,
+        "threshold: score": settings.min_task_score,
+        "asked_again": fresh,
+    }
+
+
+def curve_metadata(curve: Json, fresh: bool) -> dict:
+    """The learning curve (curve.json): picture, points, laws, and how many more examples would reach the gate."""
+    rows = [
+        {
+            "examples": f"{point['examples']:,}",
+            "validation loss": f"{point['loss']:.4f}",
+            "score": _share(point["score"]),
+            "validation calls": point["score"]["n"],
+        }
+        for point in curve["points"]
+    ]
+    return {
+        "verdict": curve["verdict"],
+        "curve": dg.MetadataValue.md(as_markdown_image(learning_curve_png(curve), "score and loss against training examples")),
+        "points": dg.MetadataValue.md(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)),
+        "opponent": f"{curve['opponent']['name']}: {_share(curve['opponent']['score'])}",
+        "need": curve["need"],
+        "more_examples": dg.MetadataValue.json(curve["more"]),
+        "fit: error = a + b n^-c": dg.MetadataValue.json(curve["error"]),
+        "fit: loss = a + b n^-c": dg.MetadataValue.json(curve["loss"]),
+        "trained_now": fresh,
+    }
+
+
+def _share(interval: Json) -> str:
+    if interval["mean"] is None:
+        return "–"
+    bounds = "" if interval["low"] is None else f" [{interval['low']:.1%}, {interval['high']:.1%}]"
+    return f"{interval['mean']:.1%}{bounds}"

@@ -1,11 +1,14 @@
 """Runs end as promised, aliases move as promised, and only small things are stored: on a real SQLite store."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -203,3 +206,20 @@ def test_links_can_stand_in_markdown(settings):
     assert tracking.charts_url(settings, "3") == "http://127.0.0.1:5000/#/experiments/3/runs?compareRunsMode=CHART"
     assert tracking.model_url(settings, GROUP, "2") == f"http://127.0.0.1:5000/#/models/{GROUP}/versions/2"
     assert tracking.run_url(settings, "3", "aa") == "http://127.0.0.1:5000/#/experiments/3/runs/aa"
+
+
+def test_graded_answers_replace_those_of_an_earlier_evaluation_and_go_with_an_erasure(settings):
+    run_id = trained(settings)
+    tracking.register(settings, GROUP, run_id, "a" * 16)
+
+    def shown() -> pd.DataFrame:
+        return pd.DataFrame(**json.loads(Path(tracking.client(settings).download_artifacts(run_id, tracking.GRADED)).read_text()))
+
+    tracking.mark_erased(settings, GROUP)  # there is no table yet
+    for given in (["Rome", "Oslo"], ["Lima"]):
+        tracking.log_graded(settings, run_id, pd.DataFrame({"verdict": "passed", "given": given}))
+        assert shown()["given"].tolist() == given
+    tags = tracking.client(settings).get_run(run_id).data.tags
+    assert json.loads(tags["mlflow.loggedArtifacts"]) == [{"path": tracking.GRADED, "type": "table"}], "shown as a table"
+    tracking.mark_erased(settings, GROUP)
+    assert shown().empty

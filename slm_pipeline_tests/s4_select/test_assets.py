@@ -36,6 +36,7 @@ def write_examples(lake, validation=30):
         answer = json.dumps({"name": "open", "arguments": {"page": i}})
         messages = json.dumps([{"role": "user", "content": f"page {i}"}])
         row = {"id": f"{split}{i}", "session_id": f"s{i}", "task": "task-1", "split": split, "form": "tool_call", "outcome": None}
+        row |= {"target_source": "gold", "day": "2026-10-01"}
         return row | {"messages": messages, "full_messages": messages, "answer": answer}
 
     rows = [example(i, "train") for i in range(10)] + [example(i, "validation") for i in range(validation)]
@@ -44,16 +45,14 @@ def write_examples(lake, validation=30):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """A model that knows its page; if it is not Tiny, all but the first."""
+    """A model that knows its page."""
     calls = []
 
     def ask_base(examples, training, schemas, base, form, settings):
         assert set(training["split"]) == {"train"}
         assert schemas["task-1"] is not None
         calls.append((base.name, form, list(examples["id"])))
-        known = list(examples["answer"])
-        known = known if base.name == "Tiny" else ["no", *known[1:]]
-        return [SimpleNamespace(text=text, prompt_tokens=50, tokens=5, latency_ms=1.0) for text in known]
+        return [SimpleNamespace(text=text, prompt_tokens=50, tokens=5, latency_ms=1.0) for text in examples["answer"]]
 
     monkeypatch.setattr("slm_pipeline.inference.ask_base", ask_base)
     return calls
@@ -83,7 +82,8 @@ def test_candidates_are_listed_with_reasons(lake):
     assert all(name in shown["candidates"] for name in candidates)
 
 
-def test_the_better_base_is_chosen_and_explained(lake, asked):
+def test_a_base_without_rival_is_probed_with_and_without_examples(lake, asked, monkeypatch):
+    monkeypatch.setenv("SLM_BASE_MODELS", '["Tiny"]')
     write_examples(lake)
     run(assets.candidate_models)
     result = run(assets.selected_base, partition=GROUP)
@@ -91,13 +91,15 @@ def test_the_better_base_is_chosen_and_explained(lake, asked):
     selection = lake.read(assets.SELECTED, GROUP).json("selection")
     assert (selection["base"], selection["prompt_form"]) == ("Tiny", "factored")
     assert selection["probe"]["accuracy"] == 1.0
-    assert [(p["name"], p["form"]) for p in selection["ranked"]] == [("Tiny", "factored"), ("Tinier", "factored")]
+    assert [(p["name"], p["shots"]) for p in selection["ranked"]] == [("Tiny", 0), ("Tiny", 2)]
+    assert selection["trials"] == [], "nothing is fine-tuned where there is no choice"
     assert {len(set(ids)) for _, _, ids in asked} == {get_settings().probe_examples}
-    assert len({tuple(ids) for _, _, ids in asked}) == 1, "all are asked the same examples"
-    assert "Tinier" in metadata(result, "selected_base")["ranking"]
+    assert len({tuple(ids) for _, _, ids in asked}) == 1, "the same examples are asked"
+    assert "Tiny" in metadata(result, "selected_base")["ranking"]
 
 
-def test_nothing_is_asked_again_until_the_examples_change(lake, asked):
+def test_nothing_is_asked_again_until_the_examples_change(lake, asked, monkeypatch):
+    monkeypatch.setenv("SLM_BASE_MODELS", '["Tiny"]')
     write_examples(lake)
     run(assets.candidate_models)
     run(assets.selected_base, partition=GROUP)
@@ -110,7 +112,8 @@ def test_nothing_is_asked_again_until_the_examples_change(lake, asked):
     assert len(asked) == 2 * count
 
 
-def test_too_few_validation_examples_are_a_warning(lake, asked):
+def test_too_few_validation_examples_are_a_warning(lake, asked, monkeypatch):
+    monkeypatch.setenv("SLM_BASE_MODELS", '["Tiny"]')
     write_examples(lake, validation=3)
     run(assets.candidate_models)
     (check,) = run(assets.selected_base, partition=GROUP).get_asset_check_evaluations()

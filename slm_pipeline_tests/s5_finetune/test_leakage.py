@@ -14,7 +14,8 @@ from slm_pipeline.s5_finetune.checks import CHANCE
 from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.leakage import Leak, extract
-from slm_pipeline.s5_finetune.trainer import load_model, save_adapter, train, with_lora
+from slm_pipeline.s5_finetune.methods import load_model, save_trained, with_trainable
+from slm_pipeline.s5_finetune.trainer import train
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s1_collect.calls import call
 from slm_pipeline_tests.tiny import NAME, make_tiny_base
@@ -32,9 +33,9 @@ def learned_from(planted: pd.DataFrame, base, folder) -> Leak:
     """An adapter that learns the answers of `planted` by heart, tested."""
     answers = [read_answer(answer).text for answer in planted["answer"]]
     encoded = [Encoded(token_ids("say it:", base), token_ids(f"{answer}<|im_end|>", base)) for answer in answers]
-    model = with_lora(load_model(base), LORA)
+    model = with_trainable(load_model(base), LORA)
     train(model, encoded, encoded, LORA, 1)
-    save_adapter(model, NAME, folder)
+    save_trained(model, NAME, folder)
     return extract(planted.assign(answer=answers), base, folder, SETTINGS.split_key)
 
 
