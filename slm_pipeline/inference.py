@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 
 from slm_pipeline.answers import answer_schema
-from slm_pipeline.lake import digest
+from slm_pipeline.lake import Artefact, digest
 from slm_pipeline.prompting import fit_messages, render_prompt
 from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Completion, Engine
@@ -33,6 +33,21 @@ def granted_tools(training: Json) -> dict[str, tuple[Tool, ...]]:
     return {task: tuple(tools) for task, tools in training.get("tools", {}).items()}
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter as it is asked: the folder of its files, the form of prompt, and the tools that each task was granted."""
+
+    folder: Path
+    form: Form = "factored"
+    tools: Mapping[str, Collection[Tool]] = field(default_factory=dict)
+
+
+def adapter_of(files: Artefact) -> Adapter:
+    """The adapter in the lake, asked as it was trained."""
+    training = files.json("training")
+    return Adapter(files.local(), prompt_form(training), granted_tools(training))
+
+
 def adapter_prompt(messages: list[Json], folder: Path, settings: Settings) -> str:
     """What an adapter reads: the factored messages, shortened to `max_prompt_tokens` from their beginning."""
     return render_prompt(fit_messages(messages, folder, settings.max_prompt_tokens)[0], folder)
@@ -42,17 +57,16 @@ def ask_adapter(
     examples: pd.DataFrame,
     schemas: dict[str, Json | None],
     base: BaseFiles,
-    adapter: Path,
+    adapter: Adapter,
     settings: Settings,
     on_done: Callable[[], None] = lambda: None,
-    form: Form = "factored",
-    tools: Mapping[str, Collection[Tool]] = MappingProxyType({}),
 ) -> list[Completion]:
-    """The adapter's answers to `examples` (columns task, and messages or full_messages by `form`), in their order; `tools` are those
-    that each task was granted when the adapter was trained."""
-    prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples[COLUMN[form]]]
-    wanted, granted = [schemas.get(task) for task in examples["task"]], [tools.get(task, ()) for task in examples["task"]]
-    return _ask(prompts, wanted, base, adapter, settings.max_prompt_tokens, settings, on_done, granted)
+    """The adapter's answers to `examples` (columns task, and messages or full_messages by its form of prompt), in their order."""
+    from slm_pipeline.s5_finetune.fit import served
+
+    prompts = [adapter_prompt(json.loads(messages), base.folder, settings) for messages in examples[COLUMN[adapter.form]]]
+    wanted, granted = [schemas.get(task) for task in examples["task"]], [adapter.tools.get(task, ()) for task in examples["task"]]
+    return _ask(prompts, wanted, *served(base, adapter.folder), settings.max_prompt_tokens, settings, on_done, granted)
 
 
 def ask_base(
@@ -76,7 +90,8 @@ def ask_base(
     for _ in range(len(keys) - len(fresh)):
         on_done()
     if fresh:
-        said = _ask([prompts[i] for i in fresh], [wanted[i] for i in fresh], base, None, settings.base_prompt_tokens, settings, on_done)
+        unknown = [prompts[i] for i in fresh], [wanted[i] for i in fresh]
+        said = _ask(*unknown, base.gguf, None, settings.base_prompt_tokens, settings, on_done)
         known |= {keys[i]: completion for i, completion in zip(fresh, said, strict=True)}
     return [known[key] for key in keys]
 
@@ -108,7 +123,7 @@ def few_shot_messages(messages: list[Json], shown: pd.DataFrame, form: Form) -> 
 def _ask(
     prompts: list[str],
     schemas: list[Json | None],
-    base: BaseFiles,
+    model: Path,
     adapter: Path | None,
     prompt_tokens: int,
     settings: Settings,
@@ -116,5 +131,5 @@ def _ask(
     tools: Sequence[Collection[Tool]] | None = None,
 ) -> list[Completion]:
     context = prompt_tokens + settings.max_answer_tokens + 64
-    with Engine(base.gguf, adapter, context) as engine:
+    with Engine(model, adapter, context) as engine:
         return engine.complete(prompts, schemas, settings.max_answer_tokens, on_done, tools)

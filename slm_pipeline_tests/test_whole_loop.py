@@ -23,6 +23,7 @@ SETTINGS = {
     "SLM_MIN_GROUP_CALLS": "10",
     "SLM_MIN_TEST_CALLS": "5",
     "SLM_LM_EVAL_LIMIT": "2",
+    "SLM_GENERAL_ITEMS": "4",
     "SLM_FAILURE_THRESHOLD": "3",
 }
 

@@ -36,6 +36,7 @@ def eval_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     written, fresh = evaluate(group, before, settings, context.log.info)
     report, attempt = written.json("report"), Lake(settings.lake).read(ATTEMPT, group).json("attempt")
     tracking.log_scores(settings, attempt["mlflow_run_id"], metrics(report))
+    tracking.log_graded(settings, attempt["mlflow_run_id"], written.table("graded").head(settings.graded_rows))
     promotion = promote_if_passed(group, settings)
     metadata = {
         "scores": dg.MetadataValue.md(report_table(report)),

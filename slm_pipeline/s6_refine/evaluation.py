@@ -2,27 +2,36 @@
 
 Systems: `base` (untuned, at its best), `adapter` (the challenger), `champion` (if there is one), `teacher` (its recorded
 answers) and `majority` (always names the tool that is most common in the task's training split; it has a tool score only).
+
+Scores beside those of `scores.Grade`, each missing where it does not apply. fidelity: agreement with the teacher's recorded answer.
+checked: what the user's checker says. abstained: no tool is called where tools were offered and none is due (irrelevance detection,
+BFCL, Patil et al. 2025). needless: a call that was made where none is due, as a share of the calls made.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import pandas as pd
 
 from slm_pipeline.answers import parse_answer
+from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.intervals import Interval, mean_interval, paired_interval
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Answer, Json
-from slm_pipeline.scores import SCORES, grade, tool_names
-from slm_pipeline.settings import Settings
+from slm_pipeline.scores import LEEWAY, SCORES, fidelity, grade, tool_names
+from slm_pipeline.settings import Leeway, Settings
 
 MEASURED = ["prompt_tokens", "tokens", "latency_ms"]
-COLUMNS = ["id", "session_id", "task", "split", "weight", "system", "form", "answer", *MEASURED, *SCORES]
+ALL_SCORES = (*SCORES, "fidelity", "checked", "abstained", "needless")
+COLUMNS = ["id", "session_id", "task", "split", "weight", "system", "form", "answer", *MEASURED, *ALL_SCORES, "checker_error"]
+RIGHT = ("checked", "correct")
+"""The scores that say whether an answer is right, whoever gave it; the first that was measured counts."""
+
 FIDELITY_NOTE = (
-    "Where no gold is known, the teacher's answers are the targets, and its fidelity is 1 by definition; "
-    "its correctness is measured where gold exists."
+    "Fidelity is agreement with the teacher's recorded answer, whose own is 1 by definition; correct is agreement with gold, checked is "
+    "what the user's checker says. The other scores compare with the target: a correction, gold, or else what the teacher said."
 )
 
 
@@ -36,31 +45,43 @@ class Completion(Protocol):
 
 
 def score_answers(
-    system: str, form: str, examples: pd.DataFrame, completions: Sequence[Completion | None], tasks: Mapping[str, Json]
+    system: str,
+    form: str,
+    examples: pd.DataFrame,
+    completions: Sequence[Completion | None],
+    tasks: Mapping[str, Json],
+    checkers: Mapping[str, Checker] | None = None,
+    leeway: Leeway = LEEWAY,
 ) -> pd.DataFrame:
     """Predictions (COLUMNS) of one system: one row for each example, in order. None is an answer that never came.
 
-    `form` is the prompt form the system was asked in. `tasks` is tasks.json of the group.
+    `form` is the prompt form the system was asked in. `tasks` is tasks.json of the group; `checkers` are by task.
     """
     rows = []
     for example, completion in zip(examples.to_dict("records"), completions, strict=True):
-        tools = tasks[example["task"]].get("tools") or []
+        tools, format_ = tasks[example["task"]].get("tools") or [], tasks[example["task"]].get("response_format")
         target = target_answer(example)
         given = None if completion is None else given_answer(completion.text, tools)
         outcome = json.loads(example["outcome"]) if isinstance(example["outcome"], str) else None
+        checker = (checkers or {}).get(example["task"])
         rows.append(
             {key: example[key] for key in ("id", "session_id", "task", "split", "weight")}
             | {"system": system, "form": form, "answer": completion.text if completion else None}
             | {key: getattr(completion, key, None) for key in MEASURED}
-            | vars(grade(target, given, tools, outcome))
+            | vars(grade(target, given, tools, outcome, leeway, format_))
+            | _beside(example, target, given, tools, leeway)
+            | (_checked(checker, example, given, completion) if checker else {})
         )
     return _typed(pd.DataFrame(rows, columns=COLUMNS))
 
 
-def score_teacher(examples: pd.DataFrame, tasks: Mapping[str, Json]) -> pd.DataFrame:
+def score_teacher(
+    examples: pd.DataFrame, tasks: Mapping[str, Json], checkers: Mapping[str, Checker] | None = None, leeway: Leeway = LEEWAY
+) -> pd.DataFrame:
     """Predictions of the teacher: its recorded answers, which are the targets unless gold or a correction is known."""
     recorded = examples[examples["teacher_answer"].notna()]
-    return score_answers("teacher", "full", recorded, [_Recorded(answer) for answer in recorded["teacher_answer"]], tasks)
+    said = [_Recorded(answer) for answer in recorded["teacher_answer"]]
+    return score_answers("teacher", "full", recorded, said, tasks, checkers, leeway)
 
 
 def score_majority(examples: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
@@ -76,8 +97,13 @@ def score_majority(examples: pd.DataFrame, training: pd.DataFrame) -> pd.DataFra
     return _typed(scored.reindex(columns=COLUMNS))
 
 
-def gate_metric(examples: pd.DataFrame) -> str:
-    """What the gate compares: whole calls where any answer is a call, else text similarity."""
+def gate_metric(examples: pd.DataFrame, checked_tasks: Collection[str] = ()) -> str:
+    """What the gate compares: the users' checkers if every task has one, else whole calls where any answer is a call, else similarity.
+
+    A checker is what its user calls right; agreement with a teacher that errs now and then only stands in for that.
+    """
+    if len(examples) and examples["task"].isin(set(checked_tasks)).all():
+        return "checked"
     return "call" if (examples["form"] == "tool_call").any() else "similarity"
 
 
@@ -87,21 +113,25 @@ def better_form(forms: Mapping[str, pd.DataFrame], metric: str) -> str:
 
 
 def build_report(examples: pd.DataFrame, predictions: pd.DataFrame, settings: Settings, facts: Json) -> Json:
-    """The report of a group: `systems` (scores, tokens, latency), `gain` (adapter minus base, champion, majority), and `facts`.
+    """The report of a group: `systems` (scores, tokens, latency), `gain` (adapter minus base, champion, teacher, majority), and `facts`.
 
-    `facts` names what was compared: group, base, adapter, champion. Scores are weighted by traffic; n counts calls.
+    `facts` names what was compared: group, base, adapter, champion, and `checkers` (digest by task). Scores are weighted by traffic;
+    n counts calls. `right` is the score that says what is right, if any does.
     """
-    metric = gate_metric(examples)
+    metric = gate_metric(examples, facts.get("checkers", ()))
+    errors = predictions["checker_error"].dropna()
     names = dict.fromkeys(["base", "adapter", *predictions["system"]])
     systems = {name: _system(predictions[predictions["system"] == name], metric, settings) for name in names}
     gain = {
         other: {score: interval.json() for score, interval in _gains(predictions, other, metric, settings).items()}
-        for other in ("base", "champion", "majority")
+        for other in ("base", "champion", "teacher", "majority")
         if other in systems
     }
     return {
         **facts,
         "gate_metric": metric,
+        "right": next((score for score in RIGHT if systems["adapter"][score]["n"]), None),
+        "checker_errors": {"n": len(errors), "first": None if errors.empty else errors.iloc[0]},
         "n": len(examples),
         "sessions": int(examples["session_id"].nunique()),
         "target_sources": {source: int(n) for source, n in sorted(examples["target_source"].value_counts().items())},
@@ -145,7 +175,17 @@ def metrics(report: Json) -> dict[str, float]:
         "similarity": adapter["similarity"]["mean"],
         "correct": adapter["correct"]["mean"],
         "latency_p50_ms": adapter["latency_p50_ms"],
+        **{score: adapter[score]["mean"] for score in ("arguments", "fidelity", "checked", "abstained")},
+        "needless": adapter["needless"]["mean"] if adapter["abstained"]["n"] else None,
     }
+    if right := report["right"]:
+        against = report["gain"].get("teacher", {}).get(right, {})
+        figures |= {"against_teacher": against.get("mean"), "against_teacher_low": against.get("low")}
+    if general := report.get("general"):
+        figures |= {"general_base": general["base"], "general_adapter": general["adapter"], "general_change": general["change"]["mean"]}
+        figures |= {"general_change_low": general["change"]["low"], "general_change_high": general["change"]["high"]}
+    if judge := report.get("judge"):
+        figures |= {"judge": judge["score"]["mean"], "judge_unreadable": judge["unreadable"]}
     return {f"test/{name}": float(value) for name, value in figures.items() if value is not None}
 
 
@@ -157,6 +197,27 @@ def target_answer(example: Mapping) -> Answer:
 def given_answer(text: str, tools: list[Json]) -> Answer:
     """What a model's words mean where these tools are at hand; without tools they are text, whatever they look like."""
     return parse_answer(text) if tools else Answer(text=text)
+
+
+def _beside(example: Mapping, target: Answer, given: Answer | None, tools: list[Json], leeway: Leeway) -> Json:
+    """The scores that ask for more than target and answer; an answer that never came is neither an abstention nor a call."""
+    recorded, none_due = example["teacher_answer"], target.form == "text"
+    called = given is not None and given.form == "tool_call"
+    return {
+        "fidelity": fidelity(given, given_answer(recorded, tools), tools, leeway) if isinstance(recorded, str) else None,
+        "abstained": given is not None and not called if tools and none_due else None,
+        "needless": none_due if called else None,
+    }
+
+
+def _checked(checker: Checker, example: Mapping, given: Answer | None, completion: Completion | None) -> Json:
+    """The checker's score; where it fails there is none, and the gate stays shut until it is mended."""
+    if given is None:
+        return {"checked": 0.0}
+    try:
+        return {"checked": checked_answer(checker, json.loads(example["full_messages"]), given, completion.text).score}
+    except CheckerError as error:
+        return {"checker_error": str(error)}
 
 
 class _Recorded:
@@ -171,12 +232,15 @@ class _Recorded:
 def _gains(predictions: pd.DataFrame, other: str, metric: str, settings: Settings) -> dict[str, Interval]:
     if other == "majority":
         return {"tool": compare(predictions, "adapter", other, "tool", settings)}
-    gains = {score: compare(predictions, "adapter", other, score, settings) for score in SCORES}
+    if other == "teacher":
+        return {score: compare(predictions, "adapter", other, score, settings) for score in RIGHT}
+    paired = [score for score in ALL_SCORES if score != "needless"]  # which calls it is a share of differs between systems
+    gains = {score: compare(predictions, "adapter", other, score, settings) for score in paired}
     return gains | {"accuracy": gains[metric]}
 
 
 def _system(rows: pd.DataFrame, metric: str, settings: Settings) -> Json:
-    scores = {score: _mean(rows, score, settings).json() for score in SCORES}
+    scores = {score: _mean(rows, score, settings).json() for score in ALL_SCORES}
     latency = rows["latency_ms"].dropna()
     return {
         **scores,
@@ -204,4 +268,4 @@ def _round(value: float) -> float | None:
 
 def _typed(predictions: pd.DataFrame) -> pd.DataFrame:
     """Scores and measurements as floats, missing ones as NaN, so that every system's rows have one type."""
-    return predictions.astype(dict.fromkeys((*SCORES, *MEASURED), "float64"))
+    return predictions.astype(dict.fromkeys((*ALL_SCORES, *MEASURED), "float64") | {"checker_error": "object"})

@@ -1,6 +1,8 @@
-"""Whether a challenger may become champion: only if it beats the champion (at first: the base) beyond noise."""
+"""Whether a challenger may become champion: only if it beats the champion (at first: the base) beyond noise. And, beside that,
+whether it is worse than the teacher."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
@@ -28,9 +30,47 @@ def judge(report: Json, settings: Settings, adapter_digest: str) -> Gate:
     return Gate(not reason, reason or f"beats {against} by {_range(gain)}", against, gain["mean"], gain["low"], gain["high"], gain["n"])
 
 
+@dataclass(frozen=True)
+class NonInferiority:
+    """Whether the adapter's answers are right as often as the teacher's, but for `margin`.
+
+    difference: of the shares of right answers, adapter minus teacher, paired, with its 95 % interval over n calls; None where nothing
+    says what is right.
+    """
+
+    verdict: Literal["not inferior", "inferior", "not shown", "not testable"]
+    why: str
+    score: str | None
+    margin: float
+    difference: Json | None
+
+
+def non_inferiority(report: Json, settings: Settings) -> NonInferiority:
+    """Read from where the interval of the difference lies to the margin (Piaggio et al. 2012, JAMA 308(24), figure 1).
+
+    Fidelity plays no part: a teacher is never less faithful to itself.
+    """
+    score, margin = report["right"], settings.noninferiority_margin
+    if score is None:
+        return NonInferiority("not testable", "neither gold nor a checker says what is right", None, margin, None)
+    against = report["gain"].get("teacher", {}).get(score)
+    if score == "checked" and (errors := report["checker_errors"]["n"]):
+        return NonInferiority("not testable", f"a checker failed on {errors} answers", score, margin, against)
+    if against is None or against["n"] < settings.min_test_calls:
+        n = against["n"] if against else 0
+        why = f"{n} calls on which both were judged, {settings.min_test_calls} needed"
+        return NonInferiority("not testable", why, score, margin, against)
+    if against["low"] is None:
+        return NonInferiority("not testable", "all calls are of one session: no interval", score, margin, against)
+    verdict = "not inferior" if against["low"] > -margin else "inferior" if against["high"] < -margin else "not shown"
+    return NonInferiority(verdict, f"{score} {_range(against)} against the teacher, margin {margin:g}", score, margin, against)
+
+
 def _refusal(report: Json, settings: Settings, adapter_digest: str, against: str, gain: Json) -> str:
     if report["adapter"]["digest"] != adapter_digest:
         return f"the report judges adapter {report['adapter']['digest']}, not {adapter_digest}: evaluate again"
+    if errors := report["checker_errors"]["n"]:
+        return f"a checker failed on {errors} answers, mend it: {report['checker_errors']['first']}"
     if gain["n"] < settings.min_test_calls:
         return f"too few test calls: {gain['n']}, {settings.min_test_calls} needed"
     if gain["low"] is None:

@@ -8,8 +8,8 @@ import io
 import json
 import os
 import shlex
-from collections.abc import Iterable
-from contextlib import redirect_stderr
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,9 @@ from slm_pipeline.records import Json
 from slm_pipeline.settings import REPOSITORY
 
 METRIC = "exact_match"
+HuggingFaceForm = tuple[Path, Path | None]
+"""A model's folder, and that of a PEFT adapter if it has one."""
+
 OFFLINE = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -46,28 +49,44 @@ def score_with_lm_eval(task_dir: Path, group: str, base: Path, adapter: Path | N
 
     `limit` 0 means all examples. Makes no connection.
     """
-    os.environ.update(OFFLINE)
-    import lm_eval
-    from lm_eval.tasks import TaskManager
-
     config = yaml.safe_load((task_dir / f"{group}.yaml").read_text())
-    # its progress bars would break the lines of ours
-    with TemporaryDirectory() as cache, redirect_stderr(io.StringIO()):
-        config["dataset_kwargs"] = {"data_files": {"test": str(task_dir / "test.jsonl")}, "cache_dir": cache}
-        results = lm_eval.simple_evaluate(
-            model="hf",
-            model_args=_model_args(base, adapter),
-            tasks=[config],
-            batch_size=batch_size,
-            device="cpu",
-            limit=limit or None,
-            log_samples=False,
-            task_manager=TaskManager(verbosity="ERROR", include_defaults=False),
-        )
+    results = run_lm_eval(config, task_dir / "test.jsonl", base, adapter, limit, batch_size)
     scores = results["results"][group]
     stderr = scores[f"{METRIC}_stderr,none"]
     n = int(results["n-samples"][group]["effective"])
     return {"exact_match": float(scores[f"{METRIC},none"]), "stderr": None if stderr == "N/A" else float(stderr), "n": n}
+
+
+@contextmanager
+def hugging_face_form(base: Path, adapter: Path) -> Iterator[HuggingFaceForm]:
+    """What was trained on `base`, as lm-eval loads it: base and PEFT folder, or one merged model if the folder is none of PEFT's."""
+    if (adapter / "adapter_config.json").exists():
+        yield base, adapter
+        return
+    from slm_pipeline.s5_finetune.export.merge import merge
+
+    with TemporaryDirectory() as merged:
+        merge(adapter, base, Path(merged))
+        yield Path(merged), None
+
+
+def run_lm_eval(config: Json, data: Path, base: Path, adapter: Path | None, limit: int, batch_size: int) -> Json:
+    """What lm-eval says of one task whose test set lies in `data`, its `samples` one by one included. Makes no connection."""
+    os.environ.update(OFFLINE)
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    # its progress bars would break the lines of ours
+    with TemporaryDirectory() as cache, redirect_stderr(io.StringIO()):
+        return lm_eval.simple_evaluate(
+            model="hf",
+            model_args=_model_args(base, adapter),
+            tasks=[config | {"dataset_kwargs": {"data_files": {"test": str(data)}, "cache_dir": cache}}],
+            batch_size=batch_size,
+            device="cpu",
+            limit=limit or None,
+            task_manager=TaskManager(verbosity="ERROR", include_defaults=False),
+        )
 
 
 def command_line(task_dir: Path, group: str, base: Path, adapter: Path | None, limit: int = 0, batch_size: int = 8) -> str:

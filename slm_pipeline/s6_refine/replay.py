@@ -142,17 +142,15 @@ def _prepare(call: AgentCall, assigner: Assigner, tasks: dict[str, Json], settin
 def _ask(
     asked: list[Asked], examples: Artefact, version: AdapterVersion, settings: Settings, on_done: Callable[[], None]
 ) -> list[Completion]:
-    from slm_pipeline.inference import COLUMN, ask_adapter, granted_tools, prompt_form, task_schemas
+    from slm_pipeline.inference import COLUMN, adapter_of, ask_adapter, task_schemas
     from slm_pipeline.s4_select.base_models import ensure_base
 
     schemas = task_schemas(examples.json("tasks"))
-    adapter = Lake(settings.lake).version(ADAPTER, version.group, version.lake_digest)
-    training = adapter.json("training")
-    form, tools = prompt_form(training), granted_tools(training)
-    messages = [json.dumps(a.messages if form == "factored" else a.full_messages) for a in asked]
-    rows = pd.DataFrame({"task": [a.task for a in asked], COLUMN[form]: messages})
+    adapter = adapter_of(Lake(settings.lake).version(ADAPTER, version.group, version.lake_digest))
+    messages = [json.dumps(a.messages if adapter.form == "factored" else a.full_messages) for a in asked]
+    rows = pd.DataFrame({"task": [a.task for a in asked], COLUMN[adapter.form]: messages})
     base = ensure_base(version.base, settings)
-    return ask_adapter(rows, schemas, base, adapter.local() / "adapter.gguf", settings, on_done, form, tools)
+    return ask_adapter(rows, schemas, base, adapter, settings, on_done)
 
 
 def _judge(

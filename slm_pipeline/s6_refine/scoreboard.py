@@ -10,7 +10,7 @@ from slm_pipeline.settings import Settings
 
 HEAD = "| group | n | base | adapter | gain, points | right tool | majority tool | champion |"
 RULE = "|---|---:|---:|---:|---|---:|---:|---|"
-SCORE = {"call": "whole calls right", "similarity": "text similarity"}
+SCORE = {"call": "whole calls right", "similarity": "text similarity", "checked": "passed by checkers"}
 
 
 def build_scoreboard(
@@ -36,12 +36,12 @@ def without_times(scoreboard: Json) -> Json:
 
 
 def pool(reports: Mapping[str, Json], predictions: pd.DataFrame, settings: Settings) -> Json:
-    """Figures over all groups of one gate metric, {"call": {...}, "similarity": {...}}.
+    """Figures over all groups of one gate metric, {"call": {...}, "similarity": {...}, "checked": {...}}.
 
     Groups are pooled by rows, not by means: every test call counts with its traffic weight. Sessions are resampled across groups.
     """
     pooled = {}
-    for metric in ("call", "similarity"):
+    for metric in SCORE:
         tasks = {group for group, report in reports.items() if report["gate_metric"] == metric}
         rows = predictions[predictions["group"].isin(tasks)]
         if rows.empty:
@@ -80,9 +80,12 @@ def as_markdown(scoreboard: Json) -> str:
 
 
 def gate_line(row: Json) -> str:
-    """What the gate says of a group, and what an answer of its adapter takes."""
+    """What the gate says of a group, what an answer of its adapter takes, and whether it is worse than the teacher."""
     takes = f"{_number(row['prompt_tokens'])} tokens in, {_number(row['completion_tokens'])} out"
-    return f"{row['group']}: {row['gate']}. Score: {SCORE[row['score']]}; {takes}, {_number(row['latency_p50_ms'])} ms at the median."
+    told = row.get("against_teacher")
+    teacher = f" Against the teacher {told['verdict']}: {told['why']}." if told else ""
+    median = f"{_number(row['latency_p50_ms'])} ms at the median"
+    return f"{row['group']}: {row['gate']}. Score: {SCORE[row['score']]}; {takes}, {median}.{teacher}"
 
 
 def tool_line(scoreboard: Json) -> str:
@@ -121,6 +124,7 @@ def _row(group: str, report: Json, champion: str | None, failures: int) -> Json:
         "majority": report["systems"].get("majority", {}).get("tool"),
         "champion": f"v{champion}" if champion else None,
         "gate": report["gate"]["reason"],
+        "against_teacher": report.get("noninferiority"),  # reports of older versions lack it
         "prompt_tokens": adapter["prompt_tokens"],
         "completion_tokens": adapter["completion_tokens"],
         "latency_p50_ms": adapter["latency_p50_ms"],

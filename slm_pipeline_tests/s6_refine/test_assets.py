@@ -1,6 +1,7 @@
 """From an adapter in the lake to a champion: the report is written once, its figures reach Dagster and MLflow, the gate decides."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 import pandas as pd
@@ -16,6 +17,13 @@ from slm_pipeline.s6_refine.promotion import promote_if_passed
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s6_refine.samples import GROUP, TASKS, examples, right
 
+GENERAL = {
+    "n": 4,
+    "base": 0.75,
+    "adapter": 0.5,
+    "change": {"mean": -0.25, "low": -0.75, "high": 0.0, "n": 4, "sessions": 4},
+    "lost": ["fact-1"],
+}
 CHECKS = [checks.beats_champion, checks.enough_test_calls, checks.agrees_with_lm_eval, checks.figures_agree]
 
 
@@ -33,12 +41,13 @@ class Loop:
         monkeypatch.setattr("slm_pipeline.inference.ask_base", lambda test, *rest: right(test, 0.3))
         monkeypatch.setattr("slm_pipeline.inference.ask_adapter", self.ask_adapter)
         monkeypatch.setattr(asking, "_lm_eval", self.lm_eval)
+        monkeypatch.setattr(asking, "general_ability", lambda base, adapted, settings: GENERAL)
 
     def ask_adapter(self, test: pd.DataFrame, schemas, base, adapter, settings, *rest):
         self.asked += 1
-        return right(test, self.quality[adapter.parent.name])
+        return right(test, self.quality[adapter.folder.name])
 
-    def lm_eval(self, group, test, predictions, base, adapter, settings):
+    def lm_eval(self, contest, predictions, adapted, settings):
         ours = float(predictions.query("system == 'adapter'")["exact"].mean())
         return {"test.jsonl": ""}, {
             "adapter": {"exact_match": ours - 0.025, "stderr": 0.01, "n": 40},
@@ -48,7 +57,8 @@ class Loop:
 
     def train(self, name: str, quality: float) -> str:
         """A challenger as the adapter asset leaves it; returns its version."""
-        artefact = self.lake.write("s5_finetune/adapter", GROUP, {"adapter.gguf": name, "training": {"base": "tiny"}}, keep_old=True)
+        files = {"adapter.gguf": name, "adapter_config.json": "{}", "training": {"base": "tiny"}}
+        artefact = self.lake.write("s5_finetune/adapter", GROUP, files, keep_old=True)
         self.quality[artefact.digest] = quality
         tags = {"base": "tiny", "dataset_digest": "d", "training_digest": "t"}
         with tracking.attempt(self.settings, GROUP, {"name": name}, tags) as run:
@@ -64,6 +74,11 @@ class Loop:
         result = dg.materialize([assets.eval_report, *CHECKS], partition_key=GROUP, instance=self.instance)
         metadata = result.asset_materializations_for_node("eval_report")[0].metadata
         return metadata, {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+    def graded(self, run: str) -> pd.DataFrame:
+        """The table of graded answers on an attempt's run."""
+        path = tracking.client(self.settings).download_artifacts(run, tracking.GRADED)
+        return pd.DataFrame(**json.loads(Path(path).read_text()))
 
     def scoreboard(self) -> dict:
         result = dg.materialize([assets.fallback_failures, assets.scoreboard], instance=self.instance)
@@ -92,10 +107,21 @@ def test_challengers_become_champions_only_by_beating_them(loop):
         assert logged[name] == metadata[name].value == value
     assert attempt["mlflow_run_id"] in metadata["mlflow_run"].value
     assert "comparison_with_champion" not in metadata
+    assert metadata["against_the_teacher"].value.startswith("not testable: neither gold")
+    assert metadata["general_ability"].value.startswith("75.0% before, 50.0% after, -25.0 [-75.0, +0.0] points, of 4 items; lost: fact-1")
+    assert "8 wrong_arguments" in metadata["failures"].value
+    assert "Wrong arguments: 6 now.city, 6 now.days, 2 forecast.city, 2 forecast.days." in metadata["failures"].value
+    assert "question" not in metadata["failures"].value, "an erasure would leave it there"
+    assert "slices" not in metadata, "all prompts are alike"
+    assert "judge" not in metadata
+    graded = loop.graded(attempt["mlflow_run_id"])
+    assert len(graded) == 40
+    assert list(graded["verdict"][:9]) == ["wrong_arguments"] * 8 + ["passed"]
 
     asked = loop.asked
     metadata, results = loop.evaluate()
     assert loop.asked == asked
+    assert len(loop.graded(attempt["mlflow_run_id"])) == 40, "the table is replaced, not appended to"
     assert metadata["asked_again"].value is False
     assert metadata["champion"].value == f"v{first}"
     assert results["beats_champion"].passed
@@ -125,6 +151,57 @@ def test_challengers_become_champions_only_by_beating_them(loop):
     loop.train("unseen", 1.0)
     assert "evaluate again" in promote_if_passed(GROUP, loop.settings).reason
     assert tracking.champion(loop.settings, GROUP).version == best
+
+
+def test_a_users_checker_decides_and_a_changed_one_judges_anew(tmp_path, monkeypatch):
+    """It is read from the home, its score becomes the gate's, the teacher is measured by it too, and a broken one shuts the gate."""
+    loop = Loop(Settings(home=tmp_path, bootstrap_samples=400), monkeypatch)
+    loop.train("first", 0.8)
+    (tmp_path / "checkers").mkdir()
+    checker = tmp_path / "checkers" / f"{GROUP}.py"
+    checker.write_text("def check(messages, answer):\n    return 'Nowhere' not in answer['tool_calls'][0]['function']['arguments']\n")
+    metadata, _ = loop.evaluate()
+    assert metadata["gate_metric"].value == "checked"
+    assert metadata["test/checked"].value == pytest.approx(0.8)
+    assert metadata["against_the_teacher"].value.startswith("not shown: checked -0.200 [")
+    assert "8 rejected" in metadata["failures"].value
+    assert "passed by checkers" in loop.scoreboard()["scoreboard"].value
+    asked = loop.asked
+    loop.evaluate()
+    assert loop.asked == asked
+    checker.write_text("def check(messages, answer):\n    return answer['no such key']\n")
+    metadata, _ = loop.evaluate()
+    assert loop.asked > asked
+    assert metadata["gate"].value.startswith("a checker failed on")
+    assert f"checkers/{GROUP}.py, line 2: KeyError" in metadata["gate"].value
+
+
+def test_an_llm_judges_once_and_one_that_fails_is_asked_again(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path, bootstrap_samples=400, judge_url="http://127.0.0.1:9/v1", judge_calls=8)
+    loop, replies = Loop(settings, monkeypatch), []
+
+    def ask(messages):
+        replies.append(
+            "Score: 4" if "Nowhere" in messages[1]["content"] else "Hm." if "question 0" in messages[1]["content"] else "Score: 10"
+        )
+        return replies[-1]
+
+    loop.train("first", 0.8)
+    metadata, _ = loop.evaluate()
+    assert "ended early: the judge at judge_url cannot be reached" in metadata["judge"].value
+    monkeypatch.setattr("slm_pipeline.s6_refine.judging.judge_of", lambda settings: ask)
+    metadata, _ = loop.evaluate()
+    assert metadata["asked_again"].value is True
+    assert len(replies) == 8
+    report = loop.lake.read("s6_refine/eval_report", GROUP).json("report")["judge"]
+    read = [reply for reply in replies if reply.startswith("Score")]
+    assert (report["n"], report["unreadable"], report["score"]["n"]) == (8, 8 - len(read), len(read))
+    assert report["score"]["mean"] == pytest.approx(sum((int(reply.split()[-1]) - 1) / 9 for reply in read) / len(read))
+    assert metadata["test/judge"].value == report["score"]["mean"]
+    (tmp_path / "checkers").mkdir()
+    (tmp_path / "checkers" / "weather.py").write_text("def check(messages, answer): return True")
+    loop.evaluate()
+    assert len(replies) == 8, "the same answers were judged before"
 
 
 def test_failures_of_all_days_are_counted(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from slm_pipeline.checkers import Checker
 from slm_pipeline.s6_refine.evaluation import (
     COLUMNS,
     better_form,
@@ -15,6 +16,10 @@ from slm_pipeline.s6_refine.evaluation import (
     score_majority,
     score_teacher,
 )
+from slm_pipeline.s6_refine.gate import judge, non_inferiority
+from slm_pipeline.s6_refine.graded import failure_counts, graded_answers
+from slm_pipeline.s6_refine.panels import failure_lines
+from slm_pipeline.s6_refine.slices import slice_scores
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s6_refine.samples import GROUP, TASKS, Said, call, example, examples, right
 
@@ -138,3 +143,81 @@ def test_figures_are_those_of_the_report(report):
     assert figures["test/adapter_accuracy"] == report["systems"]["adapter"]["call"]["mean"]
     assert figures["test/tool_majority"] == pytest.approx(0.75)
     assert figures["test/n"] == 40
+
+
+def test_fidelity_is_agreement_with_the_teacher_whatever_is_right():
+    gold = json.dumps({"gold": {"tool_calls": [{"function": {"name": "now", "arguments": {"city": "Rome"}}}]}})
+    right, said = call("now", city="Rome"), call("now", city="Oslo")
+    rows = [example(i, "test", right, outcome=gold, target_source="gold", teacher_answer=said) for i in range(4)]
+    rows += [example(9, "test", right, outcome=gold, target_source="gold", teacher_answer=None)]
+    scored = score_answers("adapter", "factored", pd.DataFrame(rows), [Said(right), Said(said), Said("no idea"), None, Said(right)], TASKS)
+    assert scored["fidelity"].tolist()[:4] == [0, 1, 0, 0]
+    assert scored["fidelity"].isna().tolist() == [False] * 4 + [True]
+    assert scored["correct"].tolist() == [1, 0, 0, 0, 1]
+    text = pd.DataFrame([example(0, "test", "four", form="text", teacher_answer="five")])
+    assert 0 < score_answers("adapter", "factored", text, [Said("fine")], TASKS)["fidelity"].item() < 1
+
+
+def test_abstention_is_measured_where_no_call_is_due():
+    rows = [example(i, "test", "Which city?", form="text") for i in range(4)] + [example(9, "test", call("now", city="Rome"))]
+    given = [Said("Which city do you mean?"), Said(call("now", city="Rome")), Said("?"), None, Said(call("now", city="Rome"))]
+    scored = score_answers("adapter", "factored", pd.DataFrame(rows), given, TASKS)
+    assert scored["abstained"].tolist()[:4] == [1, 0, 1, 0]
+    assert pd.isna(scored["abstained"].iloc[4])
+    assert scored["needless"].dropna().tolist() == [1, 0], "of the two calls that were made one was due"
+    without = {"weather": TASKS["weather"] | {"tools": []}}
+    assert score_answers("adapter", "factored", pd.DataFrame(rows[:4]), given[:4], without)["abstained"].isna().all()
+
+
+def checkers(tmp_path, text: str) -> dict:
+    (tmp_path / "weather.py").write_text(text)
+    return {"weather": Checker(tmp_path / "weather.py", text)}
+
+
+def test_a_checker_scores_every_system_and_what_it_cannot_score_is_left_out_and_told(tmp_path):
+    table = examples(4)
+    test = table[table["split"] == "test"]
+    text = "def check(messages, answer):\n    assert 'question 3' not in messages[-1]['content']\n    return 'C1' in str(answer)\n"
+    found = checkers(tmp_path, text)
+    scored = score_answers("adapter", "factored", test, [*right(test, 1.0)[:2], None, Said("C1")], TASKS, found)
+    assert scored["checked"].tolist()[:3] == [0, 1, 0]
+    assert pd.isna(scored["checked"].iloc[3])
+    assert scored["checker_error"].dropna().tolist() == ["checkers/weather.py, line 2: AssertionError"]
+    frames = [scored, scored.assign(system="base"), score_teacher(test, TASKS, found)]
+    report = build_report(test, pd.concat(frames, ignore_index=True), SETTINGS, FACTS | {"checkers": {"weather": "digest"}})
+    assert (report["gate_metric"], report["right"]) == ("checked", "checked")
+    assert report["checker_errors"] == {"n": 3, "first": "checkers/weather.py, line 2: AssertionError"}
+    assert report["systems"]["teacher"]["checked"]["n"] == 3
+
+
+def test_the_checker_is_the_gates_score_only_if_every_task_has_one():
+    table = pd.DataFrame([example(0, "test", call("now")), example(1, "test", call("now"), task="other")])
+    assert gate_metric(table, {"weather"}) == "call"
+    assert gate_metric(table, {"weather", "other"}) == "checked"
+    assert gate_metric(table.iloc[:0], {"weather"}) == "similarity"
+
+
+def test_non_inferiority_is_paired_with_the_teachers_own_errors():
+    """The teacher is wrong on the same calls as the adapter: the difference is none, with no spread."""
+    gold = [json.dumps({"gold": {"tool_calls": [{"function": {"name": "now", "arguments": {"city": f"C{i}"}}}]}}) for i in range(30)]
+    said = [call("now", city=f"C{i}" if i % 3 else "Nowhere") for i in range(30)]
+    rows = [example(i, "test", call("now", city=f"C{i}"), outcome=gold[i], target_source="gold", teacher_answer=said[i]) for i in range(30)]
+    report = report_of(pd.DataFrame(rows), [Said(text) for text in said], [Said("{}") for _ in rows])
+    tested = non_inferiority(report, SETTINGS)
+    assert (tested.verdict, tested.score, tested.difference["mean"], tested.difference["low"]) == ("not inferior", "correct", 0, 0)
+    assert metrics(report)["test/against_teacher_low"] == 0
+    worse = report_of(pd.DataFrame(rows), [Said(call("now", city="Nowhere")) for _ in rows], [Said("{}") for _ in rows])
+    assert non_inferiority(worse, SETTINGS).verdict == "inferior"
+
+
+def test_a_group_without_test_calls_has_a_report_too():
+    table = examples(4)
+    none, training = table[table["split"] == "calibration"], table[table["split"] == "train"]
+    frames = [score_answers(system, "factored", none, [], TASKS) for system in ("base", "adapter")]
+    predictions = pd.concat([*frames, score_teacher(none, TASKS), score_majority(none, training)], ignore_index=True)
+    report = build_report(none, predictions, SETTINGS, FACTS)
+    assert non_inferiority(report, SETTINGS).verdict == "not testable"
+    assert judge(report, SETTINGS, "a").reason.startswith("too few test calls: 0")
+    assert slice_scores(none, training, predictions, report["gate_metric"], SETTINGS) == []
+    graded = graded_answers(none, predictions, TASKS, report["gate_metric"], SETTINGS)
+    assert failure_lines(report | {"failures": failure_counts(graded)}).startswith("No test calls.")

@@ -7,7 +7,7 @@ import pytest
 
 from slm_pipeline.plots import as_markdown_image, groups_png, loss_curves_png, scores_png
 from slm_pipeline.s6_refine.evaluation import build_report, score_answers, score_majority, score_teacher
-from slm_pipeline.s6_refine.gate import judge
+from slm_pipeline.s6_refine.gate import judge, non_inferiority
 from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s6_refine.samples import TASKS, Said, example, examples, right
@@ -23,6 +23,7 @@ def group(name: str, table: pd.DataFrame, adapter: list, base: list) -> tuple[di
     facts = {"group": name, "base": {"name": "tiny", "forms": {}}, "adapter": {"digest": "a", "version": "1"}, "champion": None}
     report = build_report(test, predictions, SETTINGS, facts)
     report["gate"] = vars(judge(report, SETTINGS, "a"))
+    report["noninferiority"] = vars(non_inferiority(report, SETTINGS))
     return report, predictions.assign(group=name, id=name + predictions["id"], session_id=name + predictions["session_id"])
 
 
@@ -62,6 +63,7 @@ def test_rows_are_the_reports_figures(board, reports):
 
 def test_the_table_reads_well(board):
     table = as_markdown(board)
+    assert "Against the teacher not testable: neither gold nor a checker says what is right." in table
     assert "| large-1 | 40 | 30.0% | 80.0% | +50.0 [" in table
     assert "- small-2: too few test calls: 10, 20 needed. Score: whole calls right; " in table
     assert "| **all: 2 groups, whole calls right** | 50 |" in table
