@@ -38,10 +38,21 @@ def is_valid_line(line: str, numbers: list[float]) -> bool:
 
 def valid_lines(prompt: str, answer: str | None) -> tuple[int, int]:
     """Valid lines and lines in all of an answer; the numbers are the prompt's last line that holds only numbers."""
-    rows = [row for row in prompt.splitlines() if re.fullmatch(rf"\s*{NUMBER}(\s+{NUMBER})+\s*", row)]
-    numbers = [float(n) for n in rows[-1].split()] if rows else []
+    numbers = _numbers(prompt)
     lines = [line for line in (answer or "").splitlines() if line.strip()]
     return sum(is_valid_line(line, numbers) for line in lines), len(lines)
+
+
+def legal_moves(prompt: str, answer: str | None) -> set[tuple]:
+    """The different moves that valid lines of an answer make; the order of operands counts where it matters."""
+    numbers = _numbers(prompt)
+    moves = set()
+    for line in (answer or "").splitlines():
+        if is_valid_line(line, numbers):
+            found = LINE.fullmatch(line.strip())
+            a, b = float(found[1]), float(found[3])
+            moves.add((*sorted((a, b)), found[2]) if found[2] in "+*" else (a, b, found[2]))
+    return moves
 
 
 def step_line_figures(lake: Lake, settings: Settings) -> Json:
@@ -59,6 +70,11 @@ def step_line_figures(lake: Lake, settings: Settings) -> Json:
         figures |= {f"lines_valid_{system}": share.mean, f"lines_valid_{system}_low": share.low, f"lines_valid_{system}_high": share.high}
         figures |= {f"lines_{system}": int(rows["lines"].sum())}
     return figures
+
+
+def _numbers(prompt: str) -> list[float]:
+    rows = [row for row in prompt.splitlines() if re.fullmatch(rf"\s*{NUMBER}(\s+{NUMBER})+\s*", row)]
+    return [float(n) for n in rows[-1].split()] if rows else []
 
 
 def _lines(lake: Lake, group: str) -> pd.DataFrame | None:

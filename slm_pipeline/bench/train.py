@@ -11,29 +11,35 @@ from time import perf_counter
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
-EXAMPLES, VALIDATION = 64, 32
+EXAMPLES, VALIDATION, TEST = 192, 32, 480
+COUNTED = 16  # examples of which the operations are counted
+PEAK = 4096  # width of the matrices whose product is the machine's peak
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
     """DESIGN's keys of `train`; needs the extra `bench`.
 
-    Both sides start from the same LoRA weights, see the same batches in the same order, use AdamW with the same rates, the same
-    dtype, no dropout, no gradient checkpointing, and each runs in a process of its own. `data` is a file of calls; without it
-    the sample. `loss` is the validation loss (nats per answer token) after training; `score` the share of validation answers
-    that greedy decoding gives word for word. Padding is not counted as tokens. Prints how far it is to standard error.
+    Both sides have LoRA of one rank on the same modules, see the same batches in the same order, use AdamW with the same rates, the same
+    dtype, no dropout, no gradient checkpointing, and each runs in a process of its own. TRL adapts every layer, as its users do; ours
+    the upper layers that the settings name. `same_layers_speedup` is against TRL with adapters in these layers only, and there both
+    start from the same weights. `data` is a file of calls; without it the sample. `loss` is the validation loss (nats per answer
+    token) after training; `score` the share of `score_n` other answers that greedy decoding gives word for word. Padding is not
+    counted as tokens. `flops_share`: operations of matrix products and attention in a second, as a share of `peak_gflops`, which one
+    large product reaches. Prints how far it is to standard error.
     """
     from slm_pipeline.intervals import paired_interval
 
-    sides: dict[str, list[Json]] = {"ours": [], "trl": []}
+    runs: dict[str, list[Json]] = {"ours": [], "trl": [], "trl_upper": []}
     # in turns, so that a change of the machine's speed hits both: A B B A
-    for side in ("ours", "trl", "trl", "ours"):
+    for side in ("ours", "trl", "trl_upper", "trl", "ours"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            sides[side].append(pool.apply(_run, (side, settings, data)))
-        print(f"{side}: {sides[side][-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    ours, trl = sides["ours"], sides["trl"]
-    speed, baseline = (sum(r["tokens"] for r in runs) / sum(r["seconds"] for r in runs) for runs in (ours, trl))
+            runs[side].append(pool.apply(_run, (side, settings, data)))
+        print(f"{side}: {runs[side][-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+    ours, trl = runs["ours"], runs["trl"]
+    speed, baseline, same_layers = (sum(r["tokens"] for r in of) / sum(r["seconds"] for r in of) for of in runs.values())
     right, baseline_right = ours[0]["right"], trl[0]["right"]
     sessions = [str(i) for i in range(len(right))]
+    peak = max(r["peak_gflops"] for of in runs.values() for r in of)
     return {
         "n": ours[0]["n"],
         "seed": settings.seed,
@@ -41,15 +47,18 @@ def measure(settings: Settings, data: Path | None) -> Json:
         "baseline_tokens_per_s": round(baseline, 1),
         "speedup": round(speed / baseline, 3),
         "speedup_low": round(min(t["seconds"] for t in trl) / max(o["seconds"] for o in ours), 3),
+        "same_layers_speedup": round(speed / same_layers, 3),
         "loss": ours[0]["loss"],
         "baseline_loss": trl[0]["loss"],
-        "loss_difference": abs(ours[0]["loss"] - trl[0]["loss"]) / trl[0]["loss"],
         "score": fmean(right),
         "baseline_score": fmean(baseline_right),
         "score_diff_low": paired_interval(right, baseline_right, sessions, settings.bootstrap_samples, settings.seed).low,
         "score_n": len(right),
         "peak_rss_mb": max(r["peak_rss_mb"] for r in ours),
         "baseline_peak_rss_mb": max(r["peak_rss_mb"] for r in trl),
+        "peak_gflops": peak,
+        "flops_share": round(speed * ours[0]["gflop_per_token"] / peak, 3),
+        "baseline_flops_share": round(baseline * trl[0]["gflop_per_token"] / peak, 3),
         "epochs": settings.epochs,
         "dtype": ours[0]["dtype"],
     }
@@ -60,38 +69,71 @@ def _run(side: str, settings: Settings, data: Path | None) -> Json:
 
     from slm_pipeline.s4_select.base_models import ensure_base
     from slm_pipeline.s5_finetune.configuration import default_configuration
-    from slm_pipeline.s5_finetune.trainer import load_model, training_dtype, with_lora
+    from slm_pipeline.s5_finetune.methods import load_model, training_dtype, with_trainable
 
     base = ensure_base(settings.base_models[0], settings)
-    training, validation = _encoded(settings, data, base.folder)
+    training, validation, test = _encoded(settings, data, base.folder)
     config = replace(default_configuration(settings), patience=settings.epochs)
-    model = with_lora(load_model(base.folder), config)
-    pad = model.config.pad_token_id
-    seconds = {"ours": _train_ours, "trl": _train_trl}[side](model, training, validation, config, pad, base.folder)
-    loss, right = _judge(model, validation, pad)
+    config = replace(config, upper_layers=1.0) if side == "trl" else config
+    train = _train_ours if side == "ours" else _train_trl
+    gflop = _gflop_per_token(train, base.folder, config, training[:COUNTED], validation)
+    model = with_trainable(load_model(base.folder), config)
+    seconds = train(model, training, validation, config, base.folder)
+    peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    loss, _ = _judge(model, validation)
     return {
         "n": len(training),
         "tokens": sum(map(len, training)) * settings.epochs,
         "seconds": seconds,
         "loss": loss,
-        "right": right,
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "right": _judge(model, test)[1],
+        "peak_rss_mb": round(peak_rss),
+        "gflop_per_token": gflop,
+        "peak_gflops": _peak_gflops(),
         "dtype": str(training_dtype()).removeprefix("torch."),
     }
 
 
-def _judge(model, examples, pad: int) -> tuple[float, list[bool]]:
+def _gflop_per_token(train, folder: Path, config, examples, validation) -> float:
+    """Operations, in 10^9, that a training of some examples takes for each token of each epoch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from slm_pipeline.s5_finetune.methods import load_model, with_trainable
+
+    model = with_trainable(load_model(folder), config)
+    with FlopCounterMode(display=False) as counter:
+        train(model, examples, validation, config, folder)
+    return counter.get_total_flops() / sum(map(len, examples)) / config.epochs / 1e9
+
+
+def _peak_gflops() -> float:
+    """What the machine reaches in one large product of matrices in the training's dtype, in 10^9 operations a second."""
+    import torch
+
+    from slm_pipeline.s5_finetune.methods import training_dtype
+
+    one, other = (torch.rand(PEAK, PEAK).to(training_dtype()) for _ in range(2))
+    seconds = []
+    for _ in range(5):
+        start = perf_counter()
+        one @ other
+        seconds.append(perf_counter() - start)
+    return round(2 * PEAK**3 / min(seconds) / 1e9, 1)
+
+
+def _judge(model, examples) -> tuple[float, list[bool]]:
     """Mean loss per answer token, and for each example whether every token of its answer is the likeliest one: then, and only
     then, greedy decoding gives that answer. The model is run whole, whichever side trained it."""
     import torch
     from torch.nn.functional import cross_entropy
 
+    from slm_pipeline.s5_finetune.fit import PAD
     from slm_pipeline.s5_finetune.loss import IGNORED, collate
 
     model.eval()
     total, tokens, right = 0.0, 0, []
     for example in examples:
-        ids, labels = collate([example], pad)
+        ids, labels = collate([example], PAD)
         with torch.no_grad():
             logits, wanted = model(input_ids=ids).logits[0, :-1].float(), labels[0, 1:]
         logits, wanted = logits[wanted != IGNORED], wanted[wanted != IGNORED]
@@ -101,7 +143,7 @@ def _judge(model, examples, pad: int) -> tuple[float, list[bool]]:
 
 
 def _encoded(settings: Settings, data: Path | None, folder: Path):
-    """Training and validation examples of equal make on both sides: prompt and answer of single calls, as S3 factors them."""
+    """Training, validation and test examples of equal make on both sides: prompt and answer of single calls, as S3 factors them."""
     from slm_pipeline.answers import render_answer
     from slm_pipeline.prompting import fit_messages, render_prompt, special_tokens, token_ids
     from slm_pipeline.records import target_of
@@ -121,20 +163,21 @@ def _encoded(settings: Settings, data: Path | None, folder: Path):
         if len(answer) <= settings.max_answer_tokens:
             fitted, _ = fit_messages(messages, folder, settings.max_prompt_tokens)
             examples.append(Encoded(token_ids(render_prompt(fitted, folder), folder), answer))
-        if len(examples) == EXAMPLES + VALIDATION:
+        if len(examples) == EXAMPLES + VALIDATION + TEST:
             break
-    return examples[:EXAMPLES], examples[EXAMPLES:]
+    return examples[:EXAMPLES], examples[EXAMPLES : EXAMPLES + VALIDATION], examples[EXAMPLES + VALIDATION :]
 
 
-def _train_ours(model, training, validation, config, pad: int, folder: Path) -> float:
+def _train_ours(model, training, validation, config, folder: Path) -> float:
+    from slm_pipeline.s5_finetune.fit import PAD
     from slm_pipeline.s5_finetune.trainer import train
 
     start = perf_counter()
-    train(model, training, validation[:1], config, pad)
+    train(model, training, validation, config, PAD)
     return perf_counter() - start
 
 
-def _train_trl(model, training, validation, config, pad: int, folder: Path) -> float:
+def _train_trl(model, training, validation, config, folder: Path) -> float:
     from tempfile import TemporaryDirectory
 
     import torch

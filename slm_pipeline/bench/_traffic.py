@@ -1,0 +1,34 @@
+"""Traffic brought into an empty home, as far as S3: what benches train on that do not need the whole loop."""
+
+import warnings
+from pathlib import Path
+
+from slm_pipeline.lake import Lake
+from slm_pipeline.settings import Settings
+from slm_pipeline.terminal import terminal
+
+
+def collected(settings: Settings, data: Path) -> Lake:
+    """Import the calls of `data` (a file, or a folder of `*.jsonl*`) and run S1 to S3 on them; the lake with `task_examples`."""
+    import dagster as dg
+
+    from slm_pipeline.automation.state import group_keys
+    from slm_pipeline.definitions import defs
+    from slm_pipeline.imports import import_file
+    from slm_pipeline.instance import open_instance
+    from slm_pipeline.run import Loop
+    from slm_pipeline.s1_collect.call_log import CallLog
+    from slm_pipeline.s1_collect.roles import Role
+
+    for file in [file for file in sorted(data.glob("*.jsonl*")) if "labels" not in file.name] if data.is_dir() else [data]:
+        import_file(file, settings, terminal(stderr=True))
+    days = CallLog(settings, Role.PIPELINE).days()
+    span = (days[0], days[-1])
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    loop = Loop(settings, Lake(settings.lake), open_instance(settings), defs)
+    loop.execute("refresh_days", ["raw_calls", "curated_calls"], days=span)
+    loop.execute("recluster")
+    loop.execute("refresh_days", ["task_assignments"], days=span)
+    for group in group_keys(loop.lake):
+        loop.execute("retrain_group", ["task_examples"], partition=group)
+    return loop.lake
