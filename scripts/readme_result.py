@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from slm_pipeline.lake import Lake
-from slm_pipeline.s5_finetune.trainer import training_dtype
+from slm_pipeline.s5_finetune.methods import training_dtype
 from slm_pipeline.s6_refine.scoreboard import change, share
 from slm_pipeline.settings import REPOSITORY, get_settings
 

@@ -30,7 +30,7 @@ def loss_curves_png(curves: Sequence[Json]) -> bytes:
 
 def scores_png(report: Json) -> bytes:
     """One group's scores by system, with 95 % intervals."""
-    shown = ["call", "tool", "exact", "similarity", "valid", "correct"]
+    shown = ["call", "checked", "tool", "exact", "similarity", "valid", "correct"]
     shown = [score for score in shown if any(system[score]["mean"] is not None for system in report["systems"].values())]
     figure, axes = _figure(7, 3.2)
     _bars(axes, shown, {name: [system[score] for score in shown] for name, system in report["systems"].items()})

@@ -42,7 +42,7 @@ def _measure(settings: Settings, data: Path | None) -> Json:
 
 def _figures(lake: Lake) -> Json:
     board = lake.read("s6_refine/scoreboard").json("scoreboard")
-    pooled = board["pooled"].get("call") or board["pooled"].get("similarity")
+    pooled = board["pooled"].get("call") or board["pooled"].get("checked") or board["pooled"].get("similarity")
 
     def mean(name: str) -> float | None:
         return (pooled.get(name) or {}).get("mean")

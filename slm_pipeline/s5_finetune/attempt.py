@@ -103,7 +103,8 @@ def _train(
         curves = fit(base, dataset, configuration, settings, Path(folder), checkpoint, on_step)
         facts = {"group": group, "base": base.name, "training_digest": training_digest, "dataset_digest": dataset.digest}
         counts = {"examples": len(dataset.training), "failures_seen": dataset.failures, "shortened_prompts": dataset.shortened}
-        counts |= {"over_long_answers": dataset.left_out, "rejected_answers": dataset.rejected, "mended_answers": dataset.mended}
+        counts |= {"over_long_answers": dataset.left_out, "rejected_answers": dataset.rejected}
+        counts |= {"mended_answers": dataset.mended, "unchecked_answers": dataset.unchecked}
         contents = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
         weights = next(data for name, data in sorted(contents.items()) if name.endswith(".safetensors"))
         record = {**facts, **counts, **made_of, "params": {k: str(v) for k, v in params.items()}, **curves}

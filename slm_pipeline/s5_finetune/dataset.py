@@ -9,9 +9,10 @@ from types import MappingProxyType
 import pandas as pd
 
 from slm_pipeline.answers import parse_answer
-from slm_pipeline.checkers import Checker, checked_answer
+from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.lake import digest
 from slm_pipeline.prompting import fit_messages, render_prompt, special_tokens, token_ids
+from slm_pipeline.records import Answer
 from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.s5_finetune.teacher import teacher_folder, teacher_prompt
 from slm_pipeline.settings import Settings
@@ -43,8 +44,9 @@ class Preference:
 @dataclass(frozen=True)
 class Dataset:
     """What one adapter is trained on. `failures` of the training examples are ones on which an SLM failed. `shortened` prompts lost
-    their beginning; `left_out` examples have an answer longer than `max_answer_tokens`, for no answer is ever cut. `preferences` are
-    the failures with an answer of the SLM that says something else."""
+    their beginning; `left_out` examples have an answer longer than `max_answer_tokens`, for no answer is ever cut. Of `rejected` ones
+    a user's checker keeps nothing, of `mended` ones not every line; on `unchecked` ones it failed, and all of them is learned.
+    `preferences` are the failures with an answer of the SLM that says something else."""
 
     training: list[Encoded]
     validation: list[Encoded]
@@ -54,6 +56,7 @@ class Dataset:
     left_out: int = 0
     rejected: int = 0
     mended: int = 0
+    unchecked: int = 0
     preferences: tuple[Preference, ...] = ()
 
 
@@ -69,18 +72,23 @@ def build_dataset(
 
     Prompts longer than `max_prompt_tokens` lose their beginning and are counted; so are answers too long to be trained on. An
     example on which an SLM failed is seen `failure_repeats` times per epoch. Of the answers of a task with one of `checkers`, what
-    it keeps is learned. Answers of a task that was granted `tools` are written with their calls. Raises CheckerError.
+    it keeps is learned. Answers of a task that was granted `tools` are written with their calls.
     """
     teacher = teacher_folder(settings, folder)
     used = examples[examples["split"].isin(["train", "validation"])]
     end = special_tokens(folder)["eos_token"]
     encoded: dict[str, list[Encoded]] = {"train": [], "validation": []}
     preferences = []
-    shortened = left_out = rejected = mended = 0
+    shortened = left_out = rejected = mended = unchecked = 0
     for row in used.itertuples():
         messages, cut = fit_messages(json.loads(getattr(row, COLUMN[prompt])), folder, settings.max_prompt_tokens)
         seen = "\n".join(message["content"] for message in messages)
-        kept = _kept(row, checkers[row.task]) if row.task in checkers else row.answer
+        kept = row.answer
+        if row.task in checkers:
+            try:
+                kept = _kept(row, checkers[row.task])
+            except CheckerError:
+                unchecked += 1
         if not kept:
             rejected += 1
             continue
@@ -103,9 +111,12 @@ def build_dataset(
     pairs = [(p.preferred.prompt, p.preferred.answer, p.rejected.answer) for p in preferences]
     name = digest([[(e.prompt, e.answer, e.repeats, e.full_prompt) for e in encoded[split]] for split in encoded], pairs)
     failures = int(used[used["split"] == "train"]["failed"].sum())
-    return Dataset(encoded["train"], encoded["validation"], name, failures, shortened, left_out, rejected, mended, tuple(preferences))
+    return Dataset(
+        encoded["train"], encoded["validation"], name, failures, shortened, left_out, rejected, mended, unchecked, tuple(preferences)
+    )
 
 
 def _kept(row, checker: Checker) -> str | None:
     """What a checker keeps of the answer of a row of `task_examples`."""
-    return checked_answer(checker, json.loads(row.full_messages), parse_answer(row.answer), row.answer).kept
+    answer = parse_answer(row.answer) if row.form == "tool_call" else Answer(text=row.answer)
+    return checked_answer(checker, json.loads(row.full_messages), answer, row.answer).kept

@@ -13,6 +13,8 @@ from slm_pipeline.s5_finetune.plots import learning_curve_png
 from slm_pipeline.s5_finetune.small_tasks import RULE
 from slm_pipeline.settings import Settings
 
+COUNTS = ("shortened_prompts", "over_long_answers", "rejected_answers", "mended_answers", "unchecked_answers")
+
 
 def adapter_metadata(training: Json, attempt: Json, fresh: bool, champion: AdapterVersion | None, settings: Settings) -> dict:
     """`training` is the adapter's training.json, `attempt` the lake's record of the attempt that made it."""
@@ -23,7 +25,7 @@ def adapter_metadata(training: Json, attempt: Json, fresh: bool, champion: Adapt
         "examples": training["examples"],
         "failures_included": training["failures_seen"],
         "failures_total": attempt["failures_total"],
-        "shortened_prompts": training["shortened_prompts"],
+        **{name: training[name] for name in COUNTS},
         "best_epoch": training["best_epoch"],
         "best_val_loss": training["best_loss"],
         "dataset_digest": training["dataset_digest"],
@@ -32,9 +34,19 @@ def adapter_metadata(training: Json, attempt: Json, fresh: bool, champion: Adapt
         "mlflow_run": dg.MetadataValue.url(tracking.run_url(settings, experiment, run)),
         "all_attempts": dg.MetadataValue.url(tracking.charts_url(settings, experiment)),
     }
+    metadata["whose answers"] = dg.MetadataValue.md(_licence(training["licence"]))
+    if preference := training.get("preference"):
+        margins = f"{preference['margin_before']:.2f} to {preference['margin_after']:.2f} nats over {preference['pairs']} pairs"
+        metadata["preference tuning"] = margins if preference["kept"] else f"{margins}; undone: validation loss rose"
     if champion and champion.run_id != run:
         metadata["comparison_with_champion"] = dg.MetadataValue.url(tracking.comparison_url(settings, champion.run_id, run, experiment))
     return metadata
+
+
+def _licence(verdict: Json) -> str:
+    """Calls by teacher, and what their terms and the base's licence say about training on them."""
+    teachers = ", ".join(f"{name}: {calls:,}" for name, calls in sorted(verdict["teachers"].items()))
+    return "\n".join([f"{teachers} (training and validation calls)", *(f"- {reason}" for reason in verdict["reasons"])])
 
 
 def verdicts_metadata(verdicts: Sequence[Json], fresh: bool, settings: Settings) -> dict:

@@ -15,15 +15,11 @@ from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import fuse_lora
-from slm_pipeline.s5_finetune.methods import layers_of, load_model, training_dtype, with_trainable
+from slm_pipeline.s5_finetune.methods import layers_of
 from slm_pipeline.s5_finetune.passive_torch import torch
 
 if TYPE_CHECKING:
     from slm_pipeline.s5_finetune.distributed import Together
-
-__all__ = ["Progress", "batches_by_length", "load_model", "mean_loss", "train", "training_dtype", "with_lora"]
-
-with_lora = with_trainable  # as `bench/train.py` calls it
 
 
 @dataclass

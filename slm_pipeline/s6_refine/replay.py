@@ -82,7 +82,7 @@ def failure_reason(target: Answer, given: Answer, tools: list[Json], settings: S
 
     A tool call must agree in tool and typed arguments, text be similar enough (`similarity_pass`).
     """
-    score = grade(target, given, tools)
+    score = grade(target, given, tools, leeway=settings.leeway)
     if target.form == "text":
         return "" if score.similarity >= settings.similarity_pass else "dissimilar_text"
     if score.call:
