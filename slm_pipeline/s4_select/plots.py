@@ -25,6 +25,7 @@ def footprint_png(models: Mapping[str, Model], quantisation: Quantisation, devic
         right.plot(CONTEXTS, [1e3 * token_seconds(model, quantisation, c, device) for c in CONTEXTS], style, color=colour)
     for axes, title in ((left, f"memory as {quantisation} (GB)"), (right, f"time per answer token on {device.name} (ms)")):
         axes.set_xscale("log", base=2)
+        axes.set_xticks(CONTEXTS, [f"{context // 1024}k" if context >= 1024 else str(context) for context in CONTEXTS])
         axes.set(xlabel="context (tokens)", title=title, ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=7)
