@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slm_pipeline.prompting import token_ids
+from slm_pipeline.checkers import Checker
+from slm_pipeline.prompting import token_ids, tokenizer
 from slm_pipeline.s5_finetune.dataset import build_dataset
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.tiny import make_tiny_base
@@ -58,3 +59,43 @@ def test_failures_become_pairs_of_the_answer_to_learn_and_the_one_that_was_rejec
     assert pair.rejected.prompt == pair.preferred.prompt
     assert pair.rejected.answer == token_ids("wrong<|im_end|>", folder)
     assert built.digest != build_dataset(table.assign(rejected_answer="other"), folder, LIMITS).digest
+
+
+def learned(built, folder) -> list[str]:
+    return [tokenizer(folder).decode(example.answer) for example in built.training]
+
+
+CHECKER = """
+from slm_pipeline.checkers import Checked
+
+def check(messages, answer):
+    lines = answer.splitlines()
+    good = [line for line in lines if int(line) % 2 == 0]
+    return Checked(len(good) / len(lines), "\\n".join(good))
+"""
+
+
+def test_what_a_checker_keeps_is_learned_and_the_rest_is_counted(folder, tmp_path):
+    table = rows(["?"] * 4, ["2\n4", "2\n3", "3\n5", "no"])
+    checkers = {"task": Checker(tmp_path / "task.py", CHECKER)}
+    built = build_dataset(table, folder, LIMITS, checkers=checkers)
+    assert learned(built, folder) == ["2\n4", "2", "no"]
+    assert (built.rejected, built.mended, built.unchecked) == (1, 1, 1)
+    assert built.digest != build_dataset(table, folder, LIMITS).digest
+
+
+def test_answers_of_a_task_with_tools_carry_their_calls(folder):
+    wide = LIMITS.model_copy(update={"max_answer_tokens": 40})
+    table = rows(["2 8"], ["2 + 8 = 10"])
+    assert learned(build_dataset(table, folder, wide, tools={"task": ("calculator",)}), folder) == ["<<2 + 8>> = 10"]
+    assert learned(build_dataset(table, folder, wide, tools={"other": ("calculator",)}), folder) == ["2 + 8 = 10"]
+
+
+def test_a_date_that_an_earlier_message_makes_known_is_noted_before_the_call(folder):
+    wide = Settings(max_prompt_tokens=400, max_answer_tokens=120)
+    turns = ["It is 2024-05-15.", "Fine.", "Book it for next friday"]
+    messages = json.dumps([{"role": role, "content": turn} for role, turn in zip(("user", "assistant", "user"), turns, strict=True)])
+    call = '{"name": "book", "arguments": {"day": "2024-05-17"}}'
+    table = rows(["?"], [call]).assign(messages=messages, form="tool_call")
+    (said,) = learned(build_dataset(table, folder, wide, tools={"task": ("dates",)}), folder)
+    assert said == f"<<friday after 2024-05-15>> = 2024-05-17\n{call}"
