@@ -126,6 +126,7 @@ def test_a_full_fine_tuning_is_no_adapter_but_a_model(settings, tmp_path):
     assert not (tmp_path / "out").exists()
     record = export(GROUP, "gguf", tmp_path / "out", settings, version="2", quantisation="f16")
     assert [compared["form"] for compared in record["compared"]] == ["merged-f16.gguf"]
+    assert "llama-server -m merged-f16.gguf" in (tmp_path / "out" / "README.md").read_text(), "the card names a file that is there"
     export(GROUP, "vllm", tmp_path / "vllm", settings, version="2")
     assert "vllm serve ./merged" in (tmp_path / "vllm" / "serve.sh").read_text()
 

@@ -21,7 +21,7 @@ def card(source: Source, form: str, comparisons: list[Comparison], settings: Set
         f"# {source.group}, version {source.version}",
         f"A small language model for one kind of call of one agent: {source.base.name}, fine-tuned by slm_pipeline on answers that a "
         f"larger model gave, or that were corrected or known to be right.",
-        "## How to load it\n\n" + _loading(source, form, settings),
+        "## How to load it\n\n" + _loading(source, form, comparisons, settings),
         "## How it is asked\n\n" + _asked(source, settings),
         "## Scores\n\n" + _scores(source),
         "## What it was made of\n\n" + _made_of(source),
@@ -50,7 +50,7 @@ def _front_matter(source: Source, form: str) -> Json:
     }
 
 
-def _loading(source: Source, form: str, settings: Settings) -> str:
+def _loading(source: Source, form: str, comparisons: list[Comparison], settings: Settings) -> str:
     if form == "peft":
         return _code(
             "python",
@@ -66,8 +66,11 @@ def _loading(source: Source, form: str, settings: Settings) -> str:
         ) + ("\n\nIts weights are fp32: rounded to bf16, a merged model says something else than its adapter.")
     if form == "gguf":
         context = settings.max_prompt_tokens + settings.max_answer_tokens + 64
-        return _code("sh", f"llama-server -m merged-q8_0.gguf -c {context} --temp 0 --jinja") + (
-            "\n\nWhere `adapter.gguf` is among the files, a base serves too: `llama-server -m base-q8_0.gguf --lora adapter.gguf ...`. "
+        merged = {c.form for c in comparisons if c.form.startswith("merged-")}
+        served = "merged-q8_0.gguf" if "merged-q8_0.gguf" in merged else min(merged)
+        beside = served.replace("merged", "base")
+        return _code("sh", f"llama-server -m {served} -c {context} --temp 0 --jinja") + (
+            f"\n\nWhere `adapter.gguf` is among the files, a base serves too: `llama-server -m {beside} --lora adapter.gguf ...`. "
             "One server, one adapter: llama.cpp's prompt cache does not tell adapters apart."
         )
     if form == "ollama":
