@@ -5,12 +5,12 @@ order in which schema-constrained decoding writes them; several calls are a JSON
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slm_pipeline.records import Answer, Json, ToolCall
 
-__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer", "resolved"]
+__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer", "resolved", "target_answer"]
 
 # What decoding takes; anything else (formats, patterns, conditions, notes) only loosens the constraint when left out.
 _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
@@ -39,6 +39,11 @@ def parse_answer(text: str) -> Answer:
     if not calls or not all(_is_call(call) for call in calls):
         return Answer(text=text)
     return Answer(tool_calls=tuple(ToolCall(call["name"], call["arguments"]) for call in calls))
+
+
+def target_answer(example: Mapping) -> Answer:
+    """The target of an example ("answer", "form"); text that merely looks like a call stays text."""
+    return parse_answer(example["answer"]) if example["form"] == "tool_call" else Answer(text=example["answer"])
 
 
 def answer_form(answer: Answer) -> str:

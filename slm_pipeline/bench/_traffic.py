@@ -3,7 +3,9 @@
 import warnings
 from pathlib import Path
 
-from slm_pipeline.lake import Lake
+import pandas as pd
+
+from slm_pipeline.lake import Artefact, Lake
 from slm_pipeline.settings import Settings
 from slm_pipeline.terminal import terminal
 
@@ -32,3 +34,10 @@ def collected(settings: Settings, data: Path) -> Lake:
     for group in group_keys(loop.lake):
         loop.execute("retrain_group", ["task_examples"], partition=group)
     return loop.lake
+
+
+def all_rows(found: Artefact) -> tuple[pd.DataFrame, set[str]]:
+    """Every row of a group's `task_examples`, by id, those that training lost included; and the ids of those worth training on."""
+    examples, left_out = found.table("examples"), found.table("left_out")
+    rows = pd.concat([examples, left_out[examples.columns]]).drop_duplicates("id").sort_values("id", ignore_index=True)
+    return rows, set(examples["id"])

@@ -44,19 +44,15 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
 def _rows(settings: Settings, data: Path) -> tuple[pd.DataFrame, set[str], Json]:
     """All rows of the one group that S3 finds, with a column `fold`; the ids of those worth training on; its tasks."""
-    from slm_pipeline.bench._traffic import collected
+    from slm_pipeline.bench._traffic import all_rows, collected
 
     lake = collected(settings, data)
     (group,) = lake.partitions(EXAMPLES)
     found = lake.read(EXAMPLES, group)
-    examples, left_out = found.table("examples"), found.table("left_out")
-    rows = pd.concat([examples, left_out[examples.columns]]).drop_duplicates("id").sort_values("id", ignore_index=True)
+    rows, training = all_rows(found)
     sessions = sorted(rows["session_id"].unique(), key=lambda session: digest(settings.seed, session))
-    return (
-        rows.assign(fold=rows["session_id"].map({session: i for i, session in enumerate(sessions)})),
-        set(examples["id"]),
-        found.json("tasks"),
-    )
+    places = {session: i for i, session in enumerate(sessions)}
+    return rows.assign(fold=rows["session_id"].map(places)), training, found.json("tasks")
 
 
 def _answers(name: str, rows: pd.DataFrame, training: set[str], tasks: Json, settings: Settings, kept: Path) -> pd.Series:

@@ -8,11 +8,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from slm_pipeline.answers import parse_answer
+from slm_pipeline.answers import target_answer
 from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.lake import digest
 from slm_pipeline.prompting import fit_messages, render_prompt, special_tokens, token_ids
-from slm_pipeline.records import Answer
 from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.s5_finetune.teacher import teacher_folder, teacher_prompt
 from slm_pipeline.settings import Settings
@@ -118,5 +117,5 @@ def build_dataset(
 
 def _kept(row, checker: Checker) -> str | None:
     """What a checker keeps of the answer of a row of `task_examples`."""
-    answer = parse_answer(row.answer) if row.form == "tool_call" else Answer(text=row.answer)
+    answer = target_answer({"answer": row.answer, "form": row.form})
     return checked_answer(checker, json.loads(row.full_messages), answer, row.answer).kept

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from slm_pipeline.answers import parse_answer
+from slm_pipeline.answers import parse_answer, target_answer
 from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.intervals import Interval, mean_interval, paired_interval
 from slm_pipeline.lake import digest
@@ -187,11 +187,6 @@ def metrics(report: Json) -> dict[str, float]:
     if judge := report.get("judge"):
         figures |= {"judge": judge["score"]["mean"], "judge_unreadable": judge["unreadable"]}
     return {f"test/{name}": float(value) for name, value in figures.items() if value is not None}
-
-
-def target_answer(example: Mapping) -> Answer:
-    """The target of an example; text that merely looks like a call stays text."""
-    return parse_answer(example["answer"]) if example["form"] == "tool_call" else Answer(text=example["answer"])
 
 
 def given_answer(text: str, tools: list[Json]) -> Answer:

@@ -5,9 +5,10 @@ from collections import Counter
 
 import pandas as pd
 
+from slm_pipeline.answers import target_answer
 from slm_pipeline.records import Json
 from slm_pipeline.s2_curate.language import language
-from slm_pipeline.s6_refine.evaluation import compare, measure, target_answer
+from slm_pipeline.s6_refine.evaluation import compare, measure
 from slm_pipeline.scores import tool_names
 from slm_pipeline.settings import Settings
 

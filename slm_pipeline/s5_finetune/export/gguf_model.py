@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from slm_pipeline.s4_select.requantise import copy_keys
 from slm_pipeline.s5_finetune.export.layout import llama_cpp_weights
 from slm_pipeline.s5_finetune.export.quantise import Quantisation, quantised, tensor_types
 
@@ -33,7 +34,7 @@ def model_to_gguf(
     writer = GGUFWriter(target, architecture, use_temp_file=True)  # a large model does not fit into memory twice
     writer.add_file_type(FILE_TYPES[quantisation])
     writer.add_add_bos_token(False)
-    _copy_keys(reader, writer)
+    copy_keys(reader, writer, {})
     for tensor in reader.tensors:
         if tensor.name not in types:
             writer.add_tensor(tensor.name, np.ascontiguousarray(tensor.data), raw_dtype=tensor.tensor_type)
@@ -46,16 +47,6 @@ def model_to_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _copy_keys(reader, writer) -> None:
-    from gguf import GGUFValueType
-
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name in writer.kv_data[0]:
-            continue
-        element = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
-        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element)
 
 
 def _number(reader, key: str) -> int:
