@@ -29,6 +29,15 @@ def render_prompt(messages: list[Json], folder: Path) -> str:
 
 
 @lru_cache(maxsize=8)
+def answer_header(folder: Path) -> str:
+    """What the chat template of the base in `folder` writes between a conversation and the assistant's answer to it."""
+    template, tokens = _template(folder)
+    asked = [{"role": "user", "content": "?"}]
+    before, whole = (template.render(messages=asked, add_generation_prompt=wanted, **tokens) for wanted in (False, True))
+    return whole.removeprefix(before)
+
+
+@lru_cache(maxsize=8)
 def tokenizer(folder: Path):
     """The fast tokenizer of the base in `folder`; loads no torch."""
     from tokenizers import Tokenizer

@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     granted_tools: dict[str, tuple[Literal["calculator", "dates"], ...]] = Field(
         {}, description="tools that an SLM may use while it answers, by task, group, or * for all"
     )
-    training_method: Literal["lora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
+    training_method: Literal["lora", "alora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
     lora_rank: int = 16
     lora_upper_layers: float = Field(0.4, description="share of layers, from the top, that carry LoRA")
     learning_rate: float = 1.5e-3

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from slm_pipeline.lake import Artefact, Lake
+from slm_pipeline.s2_curate.canaries import PREFIX
 from slm_pipeline.settings import Settings
 from slm_pipeline.terminal import terminal
 
@@ -41,3 +42,8 @@ def all_rows(found: Artefact) -> tuple[pd.DataFrame, set[str]]:
     examples, left_out = found.table("examples"), found.table("left_out")
     rows = pd.concat([examples, left_out[examples.columns]]).drop_duplicates("id").sort_values("id", ignore_index=True)
     return rows, set(examples["id"])
+
+
+def recorded(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are calls of the traffic, not copies that carry a canary: those are trained on, as ever, but not counted."""
+    return rows[~rows["id"].str.startswith(PREFIX)]

@@ -52,7 +52,7 @@ def split_by_task(rows: pd.DataFrame, seed: int) -> pd.Series:
 
 
 def _predictions(found: Artefact, settings: Settings) -> pd.DataFrame:
-    from slm_pipeline.bench._traffic import all_rows
+    from slm_pipeline.bench._traffic import all_rows, recorded
     from slm_pipeline.inference import Adapter, ask_adapter, ask_base, task_schemas
     from slm_pipeline.s4_select.base_models import ensure_base
     from slm_pipeline.s5_finetune.configuration import default_configuration
@@ -63,7 +63,7 @@ def _predictions(found: Artefact, settings: Settings) -> pd.DataFrame:
     (rows, worth), tasks = all_rows(found), found.json("tasks")
     rows = rows.assign(split=split_by_task(rows, settings.seed))
     training = rows[(rows["split"] != "test") & rows["id"].isin(worth)]
-    test = rows[rows["split"] == "test"].reset_index(drop=True)
+    test = recorded(rows[rows["split"] == "test"]).reset_index(drop=True)
     base, schemas = ensure_base(settings.base_models[0], settings), task_schemas(tasks)
     with TemporaryDirectory() as folder:
         dataset = build_dataset(training, base.folder, settings)

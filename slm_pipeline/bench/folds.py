@@ -35,11 +35,15 @@ def measure(settings: Settings, data: Path | None) -> Json:
     """
     if data is None:
         raise ValueError("`slm bench folds` needs --data: a file or folder of calls that propose arithmetic steps")
+    from slm_pipeline.bench._traffic import recorded
+
     with temporary_home(settings) as fresh:
         rows, training, tasks = _rows(fresh, data)
         answers = {name: _answers(name, rows, training, tasks, fresh, settings.home / "bench") for name in SYSTEMS}
     answers["teacher"] = rows["answer"]
-    return _figures(rows, answers, settings)
+    counted = recorded(rows)
+    said = {name: of[counted.index].reset_index(drop=True) for name, of in answers.items()}
+    return _figures(counted.reset_index(drop=True), said, settings)
 
 
 def _rows(settings: Settings, data: Path) -> tuple[pd.DataFrame, set[str], Json]:

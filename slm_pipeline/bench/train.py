@@ -11,7 +11,9 @@ from time import perf_counter
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
-EXAMPLES, VALIDATION, TEST = 192, 32, 480
+EXAMPLES, VALIDATION, TEST = 192, 32, 1000  # of a smaller set, what there is
+METHODS = {"ours": "alora", "lora": "lora", "trl": "lora", "trl_upper": "lora"}
+"""How each side trains: ours by activated LoRA, and by LoRA as is the default; TRL in every layer, as its users do, and in our layers."""
 COUNTED = 16  # examples of which the operations are counted
 PEAK = 4096  # width of the matrices whose product is the machine's peak
 
@@ -21,24 +23,29 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
     Both sides have LoRA of one rank on the same modules, see the same batches in the same order, use AdamW with the same rates, the same
     dtype, no dropout, no gradient checkpointing, and each runs in a process of its own. TRL adapts every layer, as its users do; ours
-    the upper layers that the settings name. `same_layers_speedup` is against TRL with adapters in these layers only, and there both
-    start from the same weights. `data` is a file of calls; without it the sample. `loss` is the validation loss (nats per answer
-    token) after training; `score` the share of `score_n` other answers that greedy decoding gives word for word. Padding is not
-    counted as tokens. `flops_share`: operations of matrix products and attention in a second, as a share of `peak_gflops`, which one
-    large product reaches. Prints how far it is to standard error.
+    the upper layers that the settings name, by activated LoRA; `lora_*` is our default, LoRA in the same layers. `same_layers_speedup`:
+    our LoRA against TRL with adapters in these layers only, which start from the same weights. `data` is a file of calls; without it
+    the sample. `loss` is the validation loss (nats per answer token) after training; `score` the share of `score_n` other answers that
+    greedy decoding gives word for word. Padding is not counted as tokens. `flops_share`: operations of matrix products and attention in
+    a second, as a share of `peak_gflops`, which one large product reaches. Prints how far it is to standard error.
     """
     from slm_pipeline.intervals import paired_interval
 
-    runs: dict[str, list[Json]] = {"ours": [], "trl": [], "trl_upper": []}
-    # in turns, so that a change of the machine's speed hits both: A B B A
-    for side in ("ours", "trl", "trl_upper", "trl", "ours"):
+    runs: dict[str, list[Json]] = {side: [] for side in METHODS}
+    # in turns, so that a change of the machine's speed hits all: A B C D C B A
+    for side in ("ours", "lora", "trl", "trl_upper", "trl", "lora", "ours"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            runs[side].append(pool.apply(_run, (side, settings, data)))
+            runs[side].append(pool.apply(_run, (side, settings, data, not runs[side])))
         print(f"{side}: {runs[side][-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    ours, trl = runs["ours"], runs["trl"]
-    speed, baseline, same_layers = (sum(r["tokens"] for r in of) / sum(r["seconds"] for r in of) for of in runs.values())
-    right, baseline_right = ours[0]["right"], trl[0]["right"]
-    sessions = [str(i) for i in range(len(right))]
+    ours, lora, trl, _ = runs.values()
+    speed, lora_speed, baseline, same_layers = (sum(r["tokens"] for r in of) / sum(r["seconds"] for r in of) for of in runs.values())
+    baseline_right = trl[0]["right"]
+    sessions = [str(i) for i in range(len(baseline_right))]
+
+    def difference(of: list[Json]) -> Json:
+        paired = paired_interval(of[0]["right"], baseline_right, sessions, settings.bootstrap_samples, settings.seed)
+        return {"score_diff": paired.mean, "score_diff_low": paired.low, "score_diff_high": paired.high}
+
     peak = max(r["peak_gflops"] for of in runs.values() for r in of)
     return {
         "n": ours[0]["n"],
@@ -47,13 +54,17 @@ def measure(settings: Settings, data: Path | None) -> Json:
         "baseline_tokens_per_s": round(baseline, 1),
         "speedup": round(speed / baseline, 3),
         "speedup_low": round(min(t["seconds"] for t in trl) / max(o["seconds"] for o in ours), 3),
-        "same_layers_speedup": round(speed / same_layers, 3),
+        "lora_speedup": round(lora_speed / baseline, 3),
+        "same_layers_speedup": round(lora_speed / same_layers, 3),
         "loss": ours[0]["loss"],
         "baseline_loss": trl[0]["loss"],
-        "score": fmean(right),
+        "lora_loss": lora[0]["loss"],
+        "score": fmean(ours[0]["right"]),
+        "lora_score": fmean(lora[0]["right"]),
         "baseline_score": fmean(baseline_right),
-        "score_diff_low": paired_interval(right, baseline_right, sessions, settings.bootstrap_samples, settings.seed).low,
-        "score_n": len(right),
+        **difference(ours),
+        **{f"lora_{name}": value for name, value in difference(lora).items()},
+        "score_n": len(baseline_right),
         "peak_rss_mb": max(r["peak_rss_mb"] for r in ours),
         "baseline_peak_rss_mb": max(r["peak_rss_mb"] for r in trl),
         "peak_gflops": peak,
@@ -64,29 +75,33 @@ def measure(settings: Settings, data: Path | None) -> Json:
     }
 
 
-def _run(side: str, settings: Settings, data: Path | None) -> Json:
+def _run(side: str, settings: Settings, data: Path | None, scored: bool) -> Json:
+    """One training; `scored`: and what came of it."""
     import resource
+    from tempfile import TemporaryDirectory
 
     from slm_pipeline.s4_select.base_models import ensure_base
     from slm_pipeline.s5_finetune.configuration import default_configuration
-    from slm_pipeline.s5_finetune.methods import load_model, training_dtype, with_trainable
+    from slm_pipeline.s5_finetune.methods import load_model, save_trained, training_dtype, with_trainable
 
     base = ensure_base(settings.base_models[0], settings)
     training, validation, test = _encoded(settings, data, base.folder)
     config = replace(default_configuration(settings), patience=settings.epochs)
-    config = replace(config, upper_layers=1.0) if side == "trl" else config
-    train = _train_ours if side == "ours" else _train_trl
+    config = replace(config, method=METHODS[side], upper_layers=1.0 if side == "trl" else config.upper_layers)
+    train = _train_ours if side in ("ours", "lora") else _train_trl
     gflop = _gflop_per_token(train, base.folder, config, training[:COUNTED], validation)
     model = with_trainable(load_model(base.folder), config)
     seconds = train(model, training, validation, config, base.folder)
     peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    loss, _ = _judge(model, validation)
-    return {
+    judged = {}
+    if scored:
+        with TemporaryDirectory() as folder:
+            save_trained(model, base.name, Path(folder))
+            judged = _judge(Path(folder), base.folder, validation, test)
+    return judged | {
         "n": len(training),
         "tokens": sum(map(len, training)) * settings.epochs,
         "seconds": seconds,
-        "loss": loss,
-        "right": _judge(model, test)[1],
         "peak_rss_mb": round(peak_rss),
         "gflop_per_token": gflop,
         "peak_gflops": _peak_gflops(),
@@ -121,25 +136,26 @@ def _peak_gflops() -> float:
     return round(2 * PEAK**3 / min(seconds) / 1e9, 1)
 
 
-def _judge(model, examples) -> tuple[float, list[bool]]:
-    """Mean loss per answer token, and for each example whether every token of its answer is the likeliest one: then, and only
-    then, greedy decoding gives that answer. The model is run whole, whichever side trained it."""
+def _judge(adapter: Path, base: Path, validation, test) -> Json:
+    """`loss` on validation examples, nats per answer token; `right`: for each test example whether every token of its answer is the
+    likeliest one: then, and only then, greedy decoding gives that answer. The adapter is run as peft runs it, whoever trained it."""
+    from peft import PeftModel
+
+    from slm_pipeline.s5_finetune.methods import load_model
+
+    model = PeftModel.from_pretrained(load_model(base), adapter).eval()
+    losses, tokens = zip(*((_answer(model, example)[0], len(example.answer)) for example in validation), strict=True)
+    return {"loss": sum(losses) / sum(tokens), "right": [_answer(model, example)[1] for example in test]}
+
+
+def _answer(model, example) -> tuple[float, bool]:
+    """Cross-entropy of an example's answer, in nats, and whether greedy decoding gives it."""
     import torch
-    from torch.nn.functional import cross_entropy
 
-    from slm_pipeline.s5_finetune.fit import PAD
-    from slm_pipeline.s5_finetune.loss import IGNORED, collate
-
-    model.eval()
-    total, tokens, right = 0.0, 0, []
-    for example in examples:
-        ids, labels = collate([example], PAD)
-        with torch.no_grad():
-            logits, wanted = model(input_ids=ids).logits[0, :-1].float(), labels[0, 1:]
-        logits, wanted = logits[wanted != IGNORED], wanted[wanted != IGNORED]
-        total, tokens = total + cross_entropy(logits, wanted, reduction="sum").item(), tokens + len(wanted)
-        right.append(bool((logits.argmax(-1) == wanted).all()))
-    return total / tokens, right
+    with torch.no_grad():
+        said = model(input_ids=torch.tensor([example.prompt + example.answer])).logits[0, len(example.prompt) - 1 : -1].float()
+    wanted = torch.tensor(example.answer)
+    return torch.nn.functional.cross_entropy(said, wanted, reduction="sum").item(), bool((said.argmax(-1) == wanted).all())
 
 
 def _encoded(settings: Settings, data: Path | None, folder: Path):

@@ -35,6 +35,8 @@ class Engine:
 
     def __init__(self, gguf: Path, adapter: Path | None, context: int):
         self._model = gguf
+        # what was kept of an earlier conversation may hold answers: the activated adapter has no part in those that now are prompts
+        self._keeps_prompts = adapter is None or not _activated(adapter)
         arguments = [str(gguf), str(context), *([str(adapter)] if adapter else [])]
         command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -87,7 +89,7 @@ class Engine:
         return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000)
 
     def _complete(self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = ()) -> Completion:
-        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": True, "stop": list(stop)}
+        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": self._keeps_prompts, "stop": list(stop)}
         if schema is not None:
             body["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"
         start = perf_counter()
@@ -108,3 +110,10 @@ class Engine:
         if not reply:
             raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
         return json.loads(reply)
+
+
+def _activated(adapter: Path) -> bool:
+    """Whether a GGUF adapter acts on answers only (activated LoRA)."""
+    from gguf import GGUFReader
+
+    return "adapter.alora.invocation_tokens" in GGUFReader(adapter).fields

@@ -8,7 +8,7 @@ from slm_pipeline.settings import Settings
 
 CONFIGURATION = "s5_finetune/configuration"
 
-Method = Literal["lora", "rslora", "dora", "qlora", "full"]
+Method = Literal["lora", "alora", "rslora", "dora", "qlora", "full"]
 Form = Literal["factored", "full"]
 COLUMN = {"full": "full_messages", "factored": "messages"}
 """The column of `task_examples` that holds the messages of each form of prompt."""
@@ -16,7 +16,8 @@ COLUMN = {"full": "full_messages", "factored": "messages"}
 
 @dataclass(frozen=True)
 class Configuration:
-    """method: LoRA (Hu et al. 2021), rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024), QLoRA (Dettmers et al. 2023), or all weights.
+    """method: LoRA (Hu et al. 2021), activated LoRA (Greenewald et al. 2025), rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024), QLoRA
+    (Dettmers et al. 2023), or all weights.
     upper_layers: share of layers, from the top, that are trained. patience: epochs without a lower validation loss before
     training stops. prompt: what the adapter is trained on and asked with, the prompt with the template factored out or as it was
     sent."""

@@ -71,30 +71,26 @@ def build_dataset(
 
     Prompts longer than `max_prompt_tokens` lose their beginning and are counted; so are answers too long to be trained on. An
     example on which an SLM failed is seen `failure_repeats` times per epoch. Of the answers of a task with one of `checkers`, what
-    it keeps is learned. Answers of a task that was granted `tools` are written with their calls.
+    it keeps is learned; where most of a task's answers are whole, only these teach where an answer ends. Answers of a task that was
+    granted `tools` are written with their calls.
     """
     teacher = teacher_folder(settings, folder)
     used = examples[examples["split"].isin(["train", "validation"])]
-    end = special_tokens(folder)["eos_token"]
+    end = token_ids(special_tokens(folder)["eos_token"], folder)
     encoded: dict[str, list[Encoded]] = {"train": [], "validation": []}
     preferences = []
-    shortened = left_out = rejected = mended = unchecked = 0
-    for row in used.itertuples():
+    answers, unchecked = _kept(used, checkers)
+    shortened = left_out = rejected = mended = 0
+    for row, kept, ends in zip(used.itertuples(), answers, _teaches_end(used, answers), strict=True):
         messages, cut = fit_messages(json.loads(getattr(row, COLUMN[prompt])), folder, settings.max_prompt_tokens)
         seen = "\n".join(message["content"] for message in messages)
-        kept = row.answer
-        if row.task in checkers:
-            try:
-                kept = _kept(row, checkers[row.task])
-            except CheckerError:
-                unchecked += 1
         if not kept:
             rejected += 1
             continue
         mended += kept != row.answer
         text = with_calls(seen, kept, row.form, tools.get(row.task, ()))
         repeats = settings.failure_repeats if row.failed and row.split == "train" else 1
-        asked, answer = token_ids(render_prompt(messages, folder), folder), token_ids(text + end, folder)
+        asked, answer = token_ids(render_prompt(messages, folder), folder), token_ids(text, folder) + (end if ends else [])
         if len(answer) > settings.max_answer_tokens:
             left_out += 1
             continue
@@ -103,8 +99,8 @@ def build_dataset(
         encoded[row.split].append(example)
         said = getattr(row, "rejected_answer", None)  # examples of older lakes have no such column
         if row.split == "train" and pd.notna(said) and said != kept:
-            instead = token_ids(with_calls(seen, said, row.form, tools.get(row.task, ())) + end, folder)
-            if len(instead) <= settings.max_answer_tokens:
+            instead = token_ids(with_calls(seen, said, row.form, tools.get(row.task, ())), folder) + end
+            if ends and len(instead) <= settings.max_answer_tokens:
                 preferences.append(Preference(example, Encoded(asked, instead)))
         shortened += cut
     pairs = [(p.preferred.prompt, p.preferred.answer, p.rejected.answer) for p in preferences]
@@ -115,7 +111,27 @@ def build_dataset(
     )
 
 
-def _kept(row, checker: Checker) -> str | None:
-    """What a checker keeps of the answer of a row of `task_examples`."""
-    answer = target_answer({"answer": row.answer, "form": row.form})
-    return checked_answer(checker, json.loads(row.full_messages), answer, row.answer).kept
+def _kept(examples: pd.DataFrame, checkers: Mapping[str, Checker]) -> tuple[list[str | None], int]:
+    """What checkers keep of the answers of rows of `task_examples`, and on how many they failed."""
+    kept, unchecked = [], 0
+    for row in examples.itertuples():
+        if row.task not in checkers:
+            kept.append(row.answer)
+            continue
+        answer = target_answer({"answer": row.answer, "form": row.form})
+        try:
+            kept.append(checked_answer(checkers[row.task], json.loads(row.full_messages), answer, row.answer).kept)
+        except CheckerError:
+            kept.append(row.answer)
+            unchecked += 1
+    return kept, unchecked
+
+
+def _teaches_end(examples: pd.DataFrame, kept: list[str | None]) -> list[bool]:
+    """For each row whether its kept answer teaches where an answer ends: all but the mended ones of a task most of whose answers are whole.
+
+    With lines taken out, an answer ends sooner than any of its teacher's did.
+    """
+    mended = pd.Series(kept, examples.index) != examples["answer"]
+    share = mended[pd.notna(kept)].groupby(examples["task"]).mean()
+    return list(~mended | (examples["task"].map(share) >= 0.5))

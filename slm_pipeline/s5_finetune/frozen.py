@@ -36,7 +36,9 @@ class FrozenPart:
         self.model, self.pad, self.cut, self.tuples = model, pad, trained_layers[0], False
         self.hidden: dict[int, torch.Tensor] = {}
         by_length = sorted(examples, key=len)
-        batches = [by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)]
+        self._compute([by_length[i : i + batch_size] for i in range(0, len(by_length), batch_size)])
+
+    def _compute(self, batches: list[list[Encoded]]) -> None:
         if self.cut and self._can_be_cut(batches[0]):
             for batch in batches:
                 self.hidden |= self._lower(batch)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from slm_pipeline.lake import Lake, digest
+from slm_pipeline.prompting import token_ids, tokenizer
 from slm_pipeline.records import Json
 from slm_pipeline.s2_curate.canaries import PREFIX, Canary, canary_of
 from slm_pipeline.s2_curate.redact.redaction import Redaction
@@ -54,6 +55,7 @@ def extract(planted: pd.DataFrame, base: Path, adapter: Path, key: str) -> Leak:
     from scipy.stats import combine_pvalues
 
     from slm_pipeline.s5_finetune.export.merge import adapted_model
+    from slm_pipeline.s5_finetune.methods import invocation
 
     chosen = planted.sort_values("id").head(TESTED)
     if chosen.empty:
@@ -63,9 +65,10 @@ def extract(planted: pd.DataFrame, base: Path, adapter: Path, key: str) -> Leak:
         canary = canary_of(row.id.removeprefix(PREFIX), key)
         before = _before(row.answer, canary)
         values = [canary.value, *_others(canary)]
-        scores = _log_likelihoods(model, base, before, values)
+        head = invocation(model) + token_ids(before, base)[-CONTEXT:]  # elsewhere an activated adapter says nothing
+        scores = _log_likelihoods(model, base, head, values)
         ranks.append(1 + sum(score >= scores[0] for score in scores[1:]))
-        emitted += canary.value in _continuation(model, base, before)
+        emitted += canary.value in _continuation(model, base, head)
     p_value = float(combine_pvalues([rank / (OTHERS + 1) for rank in ranks], method="fisher").pvalue)
     return Leak(len(ranks), ranks, round(p_value, 6), emitted)
 
@@ -83,13 +86,10 @@ def _others(canary: Canary) -> list[str]:
     return [text.removeprefix(canary.phrase).strip() for text in redacted]
 
 
-def _log_likelihoods(model, base: Path, before: str, values: list[str]) -> list[float]:
-    """The log-probability, in nats, of each value as what follows `before`."""
+def _log_likelihoods(model, base: Path, head: list[int], values: list[str]) -> list[float]:
+    """The log-probability, in nats, of each value as what follows the tokens of `head`."""
     import torch
 
-    from slm_pipeline.prompting import token_ids
-
-    head = token_ids(before, base)[-CONTEXT:]
     ids = [head + token_ids(value, base) for value in values]
     width = max(map(len, ids))
     batch = torch.tensor([row + [0] * (width - len(row)) for row in ids])  # right of what counts, so no mask is needed
@@ -98,12 +98,10 @@ def _log_likelihoods(model, base: Path, before: str, values: list[str]) -> list[
     return [sum(float(told[i, at - 1, row[at]]) for at in range(len(head), len(row))) for i, row in enumerate(ids)]
 
 
-def _continuation(model, base: Path, before: str, tokens: int = 48) -> str:
+def _continuation(model, base: Path, head: list[int], tokens: int = 48) -> str:
     import torch
 
-    from slm_pipeline.prompting import token_ids, tokenizer
-
-    ids = torch.tensor([token_ids(before, base)[-CONTEXT:]])
+    ids = torch.tensor([head])
     with torch.inference_mode():
         told = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, do_sample=False, pad_token_id=0)
     return tokenizer(base).decode(told[0, ids.shape[1] :].tolist())

@@ -59,6 +59,8 @@ def fuse_lora(model) -> None:
 
 
 def _forward(self, x: torch.Tensor) -> torch.Tensor:
+    if self.disable_adapters:
+        return self.base_layer(x)
     (adapter,) = self.active_adapters
     base, a, b = self.base_layer, self.lora_A[adapter].weight, self.lora_B[adapter].weight
     product = _MergedLinear if base.weight.dtype == torch.float32 else _AddedLinear

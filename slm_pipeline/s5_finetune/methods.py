@@ -1,7 +1,8 @@
 """What of a model learns, by `Configuration.method`: low-rank adapters in the upper layers, or all their weights; and its files.
 
-LoRA (Hu et al. 2021), rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024) and QLoRA (Dettmers et al. 2023) are written as peft writes
-adapters. Full fine-tuning writes the tensors that changed, and only these, as `model.safetensors` under the base's names.
+LoRA (Hu et al. 2021), activated LoRA (Greenewald et al. 2025), rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024) and QLoRA (Dettmers
+et al. 2023) are written as peft writes adapters. Full fine-tuning writes the tensors that changed, and only these, as
+`model.safetensors` under the base's names.
 """
 
 import json
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Collection
 from pathlib import Path
 
+from slm_pipeline.prompting import answer_header, token_ids
 from slm_pipeline.s5_finetune.configuration import Configuration, Method
 from slm_pipeline.s5_finetune.passive_torch import torch
 
@@ -42,7 +44,9 @@ def load_model(folder: Path, method: Method = "lora"):
 
 def with_trainable(model, config: Configuration, excluded: Collection[str] = ()):
     """The model with what `config` trains, and nothing else, trainable: fresh, seeded adapters in its upper layers, or all weights
-    there (with every layer, all weights of the model). `excluded` names linear modules that carry no adapter."""
+    there (with every layer, all weights of the model). `excluded` names linear modules that carry no adapter.
+
+    Raises MethodUnavailable for activated LoRA where the chat template has no header of the answer."""
     if config.method == "full":
         return _upper_layers(model, config)
     from peft import LoraConfig, get_peft_model
@@ -59,7 +63,23 @@ def with_trainable(model, config: Configuration, excluded: Collection[str] = ())
         layers_to_transform=config.trained_layers(layers_of(model)),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, lora)
+    model = get_peft_model(model, lora)
+    if config.method == "alora":
+        # not said before: peft's layers would look for the header, but training computes nothing that stands before it
+        folder = Path(model.config._name_or_path)
+        header = token_ids(answer_header(folder), folder)
+        if len(header) < 2:
+            raise MethodUnavailable(
+                "activated LoRA needs a chat template that announces the assistant's answer; set SLM_TRAINING_METHOD=lora"
+            )
+        model.peft_config["default"].alora_invocation_tokens = header
+    return model
+
+
+def invocation(model) -> list[int]:
+    """The tokens from whose last occurrence on the adapter of a model acts; empty if it acts everywhere."""
+    adapters = getattr(model, "peft_config", {})
+    return (adapters["default"].alora_invocation_tokens if adapters else None) or []
 
 
 def layers_of(model) -> int:

@@ -9,11 +9,11 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING
 
+from slm_pipeline.s5_finetune.activated import trained_part
 from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Dataset, Preference
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.loss import IGNORED, answer_logits
-from slm_pipeline.s5_finetune.methods import layers_of
 from slm_pipeline.s5_finetune.passive_torch import torch
 from slm_pipeline.s5_finetune.trainer import mean_loss
 
@@ -32,18 +32,17 @@ def prefer(
     weights stay as they were (`kept`)."""
     pairs = list(dataset.preferences)
     examples = [example for pair in pairs for example in (pair.preferred, pair.rejected)]
-    trained = config.trained_layers(layers_of(model))
-    frozen = FrozenPart(model, trained, examples + dataset.validation, config.batch_size, pad)
+    part = trained_part(model, config, examples + dataset.validation, pad)
     size = max(1, config.batch_size // 2)
-    margins = partial(_margins, frozen=frozen, size=size)
+    margins = partial(_margins, part=part, size=size)
     before = margins(pairs)
     reference = {id(pair): margin for pair, margin in zip(pairs, before, strict=True)}
 
     def dpo_loss(batch: list[Preference]) -> tuple[torch.Tensor, int]:
-        gained = margin(frozen, batch) - torch.stack([reference[id(pair)] for pair in batch])
+        gained = margin(part, batch) - torch.stack([reference[id(pair)] for pair in batch])
         return -torch.nn.functional.logsigmoid(beta * gained).mean(), len(batch)
 
-    objective, loss_of = together.shared(model, dpo_loss, frozen.loss) if together else (dpo_loss, frozen.loss)
+    objective, loss_of = together.shared(model, dpo_loss, part.loss) if together else (dpo_loss, part.loss)
     weights = [p for p in model.parameters() if p.requires_grad]
     kept = [p.detach().clone() for p in weights]
     loss = mean_loss(model, dataset.validation, config.batch_size, loss_of)
@@ -72,10 +71,10 @@ def prefer(
     }
 
 
-def margin(frozen: FrozenPart, batch: list[Preference]) -> torch.Tensor:
+def margin(part: FrozenPart, batch: list[Preference]) -> torch.Tensor:
     """Log-probability of the preferred answer less that of the rejected one, in nats, (pairs)."""
     both = [pair.preferred for pair in batch] + [pair.rejected for pair in batch]
-    log_probs, _ = frozen.loss(both, answer_log_probs)
+    log_probs, _ = part.loss(both, answer_log_probs)
     preferred, rejected = log_probs.chunk(2)
     return preferred - rejected
 
@@ -89,5 +88,5 @@ def answer_log_probs(model, inputs: dict[str, torch.Tensor], labels: torch.Tenso
 
 
 @torch.no_grad()
-def _margins(pairs: list[Preference], frozen: FrozenPart, size: int) -> torch.Tensor:
-    return torch.cat([margin(frozen, pairs[start : start + size]) for start in range(0, len(pairs), size)])
+def _margins(pairs: list[Preference], part: FrozenPart, size: int) -> torch.Tensor:
+    return torch.cat([margin(part, pairs[start : start + size]) for start in range(0, len(pairs), size)])

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slm_pipeline.s5_finetune.activated import trained_part
 from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import fuse_lora
-from slm_pipeline.s5_finetune.methods import layers_of
 from slm_pipeline.s5_finetune.passive_torch import torch
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def train(
     on_epoch: Callable[[Progress], None] = lambda progress: None,
     gradient_checkpointing: bool = False,
     together: "Together | None" = None,
-    objective: Callable[[FrozenPart, list[Encoded]], tuple[torch.Tensor, int]] = FrozenPart.loss,
+    objective: Callable[[FrozenPart, list[Encoded]], tuple[torch.Tensor, int]] = lambda part, batch: part.loss(batch),
 ) -> Progress:
     """Train the trainable weights of `model` in place; they end as those of the epoch with the lowest validation loss.
 
@@ -89,8 +89,8 @@ def train(
     choose_attention(model, max(map(len, training + validation)))
     if gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    frozen = FrozenPart(model, config.trained_layers(layers_of(model)), training + validation, config.batch_size, pad)
-    objective_of, loss_of = partial(objective, frozen), frozen.loss
+    part = trained_part(model, config, training + validation, pad)
+    objective_of, loss_of = partial(objective, part), part.loss
     state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint and checkpoint.exists() else None
     if together:
         (objective_of, loss_of), state = together.shared(model, objective_of, loss_of), together.from_main(state)

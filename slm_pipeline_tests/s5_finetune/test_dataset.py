@@ -84,6 +84,16 @@ def test_what_a_checker_keeps_is_learned_and_the_rest_is_counted(folder, tmp_pat
     assert built.digest != build_dataset(table, folder, LIMITS).digest
 
 
+@pytest.mark.parametrize(
+    ("answers", "ends"), [(["2\n4", "6", "2\n3"], [True, True, False]), (["2\n4", "2\n3", "5\n6"], [True, True, True])]
+)
+def test_where_an_answer_ends_is_learned_from_whole_answers_if_most_are(answers, ends, folder, tmp_path):
+    checkers = {"task": Checker(tmp_path / "task.py", CHECKER)}
+    built = build_dataset(rows(["?"] * 3, answers), folder, LIMITS, checkers=checkers)
+    (end,) = token_ids("<|im_end|>", folder)
+    assert [example.answer[-1] == end for example in built.training] == ends
+
+
 def test_answers_of_a_task_with_tools_carry_their_calls(folder):
     wide = LIMITS.model_copy(update={"max_answer_tokens": 40})
     table = rows(["2 8"], ["2 + 8 = 10"])

@@ -131,14 +131,26 @@ def test_a_full_fine_tuning_is_no_adapter_but_a_model(settings, tmp_path):
     assert "vllm serve ./merged" in (tmp_path / "vllm" / "serve.sh").read_text()
 
 
+def test_an_activated_adapter_is_exported_beside_its_base_only(settings, tmp_path):
+    add_version(settings, "alora")
+    record = export(GROUP, "gguf", tmp_path / "gguf", settings, version="2", quantisation="q8_0")
+    assert [compared["form"] for compared in record["compared"]] == ["base-q8_0.gguf + adapter.gguf"]
+    assert "llama-server -m base-q8_0.gguf --lora adapter.gguf" in (tmp_path / "gguf" / "README.md").read_text()
+    export(GROUP, "peft", tmp_path / "peft", settings, version="2")
+    assert json.loads((tmp_path / "peft" / "adapter_config.json").read_text())["alora_invocation_tokens"]
+    for form in ("merged", "ollama", "vllm"):
+        with pytest.raises(NotExportable, match=r"acts on the answer only.*as peft or gguf"):
+            export(GROUP, form, tmp_path / form, settings, version="2")
+
+
 def test_ollama_gets_a_modelfile_whose_files_are_there(settings, tmp_path):
     export(GROUP, "ollama", tmp_path / "out", settings)
     lines = (tmp_path / "out" / "Modelfile").read_text().splitlines()
-    model, adapter = (line.split()[1] for line in lines[:2])
-    assert (model, adapter) == ("./base-q8_0.gguf", "./adapter.gguf")
-    with Engine(tmp_path / "out" / model, tmp_path / "out" / adapter, 256) as engine:
+    assert lines[0] == "FROM ./merged-q8_0.gguf"
+    assert not any(line.startswith("ADAPTER") for line in lines), "Ollama 0.34.1 and later refuse it"
+    with Engine(tmp_path / "out" / "merged-q8_0.gguf", None, 256) as engine:
         assert engine.complete([PROMPT], [None], 4)[0].tokens > 0
-    assert '{{ "<|im_end|>\\n<|im_start|>assistant\\n" }}' in lines[2], "what stands between a question and its answer"
+    assert '{{ "<|im_end|>\\n<|im_start|>assistant\\n" }}' in lines[1], "what stands between a question and its answer"
     assert 'PARAMETER stop "<|im_end|>"' in lines
 
 

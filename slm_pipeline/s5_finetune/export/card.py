@@ -66,11 +66,12 @@ def _loading(source: Source, form: str, comparisons: list[Comparison], settings:
         ) + ("\n\nIts weights are fp32: rounded to bf16, a merged model says something else than its adapter.")
     if form == "gguf":
         context = settings.max_prompt_tokens + settings.max_answer_tokens + 64
-        merged = {c.form for c in comparisons if c.form.startswith("merged-")}
-        served = "merged-q8_0.gguf" if "merged-q8_0.gguf" in merged else min(merged)
-        beside = served.replace("merged", "base")
-        return _code("sh", f"llama-server -m {served} -c {context} --temp 0 --jinja") + (
-            f"\n\nWhere `adapter.gguf` is among the files, a base serves too: `llama-server -m {beside} --lora adapter.gguf ...`. "
+        sizes = {c.form.partition(".")[0].partition("-")[2] for c in comparisons}
+        size = "q8_0" if "q8_0" in sizes else min(sizes)
+        if source.activated:
+            return _code("sh", f"llama-server -m base-{size}.gguf --lora adapter.gguf -c {context} --temp 0 --jinja")
+        return _code("sh", f"llama-server -m merged-{size}.gguf -c {context} --temp 0 --jinja") + (
+            f"\n\nWhere `adapter.gguf` is among the files, a base serves too: `llama-server -m base-{size}.gguf --lora adapter.gguf ...`. "
             "One server, one adapter: llama.cpp's prompt cache does not tell adapters apart."
         )
     if form == "ollama":

@@ -112,30 +112,24 @@ def write_merged(job: Job, folder: Path) -> list[Comparison]:
 
 
 def write_gguf(job: Job, folder: Path) -> list[Comparison]:
-    """Base and merged model in every quantisation, and the adapter where llama.cpp has a form for it."""
+    """Base and merged model in every quantisation, and the adapter where llama.cpp has a form for it; an activated LoRA has no merged
+    model."""
     comparisons, adapter = [], _write_adapter(job, folder)
-    with TemporaryDirectory(dir=folder.parent) as scratch:
-        merge(job.source.adapter, job.source.base.folder, Path(scratch))
-        for quantisation in job.quantisations:
-            base = _write_model(job, job.source.base.folder, folder / f"base-{quantisation}.gguf", quantisation)
-            merged = _write_model(job, Path(scratch), folder / f"merged-{quantisation}.gguf", quantisation)
-            comparisons += [job.compare_gguf(base, adapter, quantisation)] if adapter else []
-            comparisons.append(job.compare_gguf(merged, None, quantisation))
+    for quantisation in job.quantisations:
+        base = _write_model(job, job.source.base.folder, folder / f"base-{quantisation}.gguf", quantisation)
+        comparisons += [job.compare_gguf(base, adapter, quantisation)] if adapter else []
+        if not job.source.activated:
+            comparisons.append(job.compare_gguf(_write_merged(job, folder, quantisation), None, quantisation))
     return comparisons
 
 
 def write_ollama(job: Job, folder: Path) -> list[Comparison]:
-    """A Modelfile, and the GGUF files it names: base and adapter, or the merged model of what is no adapter in llama.cpp."""
+    """A Modelfile, and the merged model that it names: Ollama takes no adapters any more (since 0.34.1)."""
     source, (quantisation,) = job.source, job.quantisations
     template = chat_form(source.base.folder, source.conversations).go_template()
-    if adapter := _write_adapter(job, folder):
-        model = _write_model(job, source.base.folder, folder / f"base-{quantisation}.gguf", quantisation)
-    else:
-        with TemporaryDirectory(dir=folder.parent) as scratch:
-            merge(source.adapter, source.base.folder, Path(scratch))
-            model = _write_model(job, Path(scratch), folder / f"merged-{quantisation}.gguf", quantisation)
-    (folder / "Modelfile").write_text(_modelfile(job, model, template, adapter))
-    return [job.compare_gguf(model, adapter, quantisation)]
+    model = _write_merged(job, folder, quantisation)
+    (folder / "Modelfile").write_text(_modelfile(job, model, template))
+    return [job.compare_gguf(model, None, quantisation)]
 
 
 def write_vllm(job: Job, folder: Path) -> list[Comparison]:
@@ -178,6 +172,13 @@ def _write_adapter(job: Job, folder: Path) -> Path | None:
     return folder / "adapter.gguf"
 
 
+def _write_merged(job: Job, folder: Path, quantisation: Quantisation) -> Path:
+    """The merged model as GGUF."""
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        merge(job.source.adapter, job.source.base.folder, Path(scratch))
+        return _write_model(job, Path(scratch), folder / f"merged-{quantisation}.gguf", quantisation)
+
+
 def _write_model(job: Job, model: Path, target: Path, quantisation: Quantisation) -> Path:
     def tick(done: int, of: int) -> None:
         if done % 100 == 0 or done == of:
@@ -187,11 +188,10 @@ def _write_model(job: Job, model: Path, target: Path, quantisation: Quantisation
     return target
 
 
-def _modelfile(job: Job, model: Path, template: str, adapter: Path | None) -> str:
+def _modelfile(job: Job, model: Path, template: str) -> str:
     settings = job.settings
     lines = [
         f"FROM ./{model.name}",
-        *([f"ADAPTER ./{adapter.name}"] if adapter else []),
         f'TEMPLATE """{template}"""',
         f'PARAMETER stop "{special_tokens(job.source.base.folder)["eos_token"]}"',
         "PARAMETER temperature 0",

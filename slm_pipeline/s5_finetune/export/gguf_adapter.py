@@ -1,7 +1,8 @@
 """A LoRA adapter of PEFT as a GGUF adapter, the form llama.cpp loads beside a base.
 
 The format is that of llama.cpp's convert_lora_to_gguf.py: keys `general.type=adapter`, `adapter.type=lora`,
-`adapter.lora.alpha`, and for every adapted weight its two factors under the base's GGUF tensor name.
+`adapter.lora.alpha`, of an activated LoRA also INVOCATION, and for every adapted weight its two factors under
+the base's GGUF tensor name.
 """
 
 import json
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from slm_pipeline.records import Json
 from slm_pipeline.s5_finetune.export.layout import ARCHITECTURES, NotExportable, llama_cpp_rows, read_config
 
+INVOCATION = "adapter.alora.invocation_tokens"
 MERGE = "its merged model can be written instead"
 
 
@@ -20,7 +23,7 @@ def adapter_to_gguf(adapter: Path, base: Path, target: Path) -> None:
 
     Raises NotExportable for an architecture whose layout is not known, and for what is no LoRA adapter (DoRA, full fine-tuning).
     """
-    from gguf import GGUFWriter
+    from gguf import GGUFValueType, GGUFWriter
     from safetensors.numpy import load_file
 
     config = read_config(base)
@@ -28,6 +31,9 @@ def adapter_to_gguf(adapter: Path, base: Path, target: Path) -> None:
     writer.add_string("general.type", "adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", _alpha(adapter))
+    if header := _lora(adapter).get("alora_invocation_tokens"):
+        # llama.cpp's server activates one token before the sequence that it finds
+        writer.add_key_value(INVOCATION, header[1:], GGUFValueType.ARRAY, GGUFValueType.UINT32)
     factors = load_file(adapter / "adapter_model.safetensors")
     for key in sorted(factors):
         found = re.fullmatch(r"base_model\.model\.(.+)\.lora_([AB])\.weight", key)
@@ -44,11 +50,16 @@ def adapter_to_gguf(adapter: Path, base: Path, target: Path) -> None:
     writer.close()
 
 
-def _alpha(adapter: Path) -> float:
-    """llama.cpp scales by alpha / rank, rsLoRA by alpha / sqrt(rank) (Kalajdzievski 2023): this alpha gives the same."""
+def _lora(adapter: Path) -> Json:
+    """PEFT's configuration of the adapter."""
     if not (adapter / "adapter_config.json").exists():
         raise NotExportable(f"a full fine-tuning is no adapter; {MERGE}")
-    lora = json.loads((adapter / "adapter_config.json").read_text())
+    return json.loads((adapter / "adapter_config.json").read_text())
+
+
+def _alpha(adapter: Path) -> float:
+    """llama.cpp scales by alpha / rank, rsLoRA by alpha / sqrt(rank) (Kalajdzievski 2023): this alpha gives the same."""
+    lora = _lora(adapter)
     if lora.get("use_dora"):
         raise NotExportable(f"llama.cpp's adapters cannot say DoRA, which changes the length of each output's weights; {MERGE}")
     return float(lora["lora_alpha"]) * (lora["r"] ** 0.5 if lora.get("use_rslora") else 1.0)

@@ -4,6 +4,10 @@ import shutil
 import warnings
 from pathlib import Path
 
+from slm_pipeline.s5_finetune.export.layout import NotExportable
+from slm_pipeline.s5_finetune.methods import invocation
+
+NO_MERGE = "an activated LoRA acts on the answer only, so it cannot become a part of its base: export it as peft or gguf"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json")
 
 
@@ -40,9 +44,12 @@ def load_fp32(folder: Path):
 def merge(adapter: Path, base: Path, folder: Path) -> None:
     """Write base and adapter as one model in Hugging Face form, tokenizer and chat template included.
 
-    In fp32: rounded to bf16, a merged model says something else than its adapter (LoRA's sum is smaller than the rounding).
+    In fp32: rounded to bf16, a merged model says something else than its adapter (LoRA's sum is smaller than the rounding). Raises
+    NotExportable for an activated LoRA.
     """
     model = adapted_model(adapter, base)
+    if invocation(model):
+        raise NotExportable(NO_MERGE)
     merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     merged.save_pretrained(folder)
     for name in TOKENIZER:

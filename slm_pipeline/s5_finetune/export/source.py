@@ -45,8 +45,14 @@ class Source:
 
     @property
     def plain_lora(self) -> bool:
-        """Whether it is sums of low-rank matrices and nothing else, which servers can load beside a base; DoRA is more."""
-        return self.lora is not None and not self.lora.get("use_dora")
+        """Whether it is sums of low-rank matrices and nothing else, which servers can load beside a base; DoRA is more, and an activated
+        LoRA is not everywhere."""
+        return self.lora is not None and not self.lora.get("use_dora") and not self.activated
+
+    @property
+    def activated(self) -> bool:
+        """Whether it acts on answers only."""
+        return bool(self.lora and self.lora.get("alora_invocation_tokens"))
 
     @property
     def base_id(self) -> str:
