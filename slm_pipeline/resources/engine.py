@@ -114,6 +114,6 @@ class Engine:
 
 def _activated(adapter: Path) -> bool:
     """Whether a GGUF adapter acts on answers only (activated LoRA)."""
-    from gguf import GGUFReader
+    from gguf import GGUFReader, Keys
 
-    return "adapter.alora.invocation_tokens" in GGUFReader(adapter).fields
+    return Keys.Adapter.ALORA_INVOCATION_TOKENS in GGUFReader(adapter).fields

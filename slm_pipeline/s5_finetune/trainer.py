@@ -16,6 +16,7 @@ from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import fuse_lora
+from slm_pipeline.s5_finetune.methods import invocation
 from slm_pipeline.s5_finetune.passive_torch import torch
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def train(
     model.train()
     fuse_lora(model)
     choose_attention(model, max(map(len, training + validation)))
-    if gradient_checkpointing:
+    if gradient_checkpointing and not invocation(model):  # transformers would take the kept prompts away; answers alone need little memory
         model.activation_checkpointing_enable({"use_reentrant": False})
     part = trained_part(model, config, training + validation, pad)
     objective_of, loss_of = partial(objective, part), part.loss

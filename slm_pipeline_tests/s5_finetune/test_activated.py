@@ -147,3 +147,14 @@ def test_a_conversation_that_goes_on_is_answered_as_if_it_were_new(tmp_path):
         (after,) = engine.complete([following], [None], 8)
     with Engine(folder / "model.gguf", tmp_path / "adapter.gguf", 256) as engine:
         assert engine.complete([following], [None], 8)[0].text == after.text
+
+
+def test_gradient_checkpointing_changes_nothing(home):
+    make_tiny_base(home)
+    base, settings, curves = ensure_base(NAME, get_settings()), get_settings(), []
+    data = Dataset(asked(base.folder, 8), asked(base.folder, 4), "digest", 0, 0)
+    for checkpointing in (False, True):
+        folder = home / str(checkpointing)
+        folder.mkdir()
+        curves.append(fit(base, data, ACTIVATED, settings.model_copy(update={"gradient_checkpointing": checkpointing}), folder))
+    assert curves[0] == curves[1]

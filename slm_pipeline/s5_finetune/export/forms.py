@@ -118,18 +118,16 @@ def write_gguf(job: Job, folder: Path) -> list[Comparison]:
     for quantisation in job.quantisations:
         base = _write_model(job, job.source.base.folder, folder / f"base-{quantisation}.gguf", quantisation)
         comparisons += [job.compare_gguf(base, adapter, quantisation)] if adapter else []
-        if not job.source.activated:
-            comparisons.append(job.compare_gguf(_write_merged(job, folder, quantisation), None, quantisation))
-    return comparisons
+    return comparisons if job.source.activated else comparisons + _write_merged(job, folder)
 
 
 def write_ollama(job: Job, folder: Path) -> list[Comparison]:
     """A Modelfile, and the merged model that it names: Ollama takes no adapters any more (since 0.34.1)."""
     source, (quantisation,) = job.source, job.quantisations
     template = chat_form(source.base.folder, source.conversations).go_template()
-    model = _write_merged(job, folder, quantisation)
-    (folder / "Modelfile").write_text(_modelfile(job, model, template))
-    return [job.compare_gguf(model, None, quantisation)]
+    comparisons = _write_merged(job, folder)
+    (folder / "Modelfile").write_text(_modelfile(job, f"merged-{quantisation}.gguf", template))
+    return comparisons
 
 
 def write_vllm(job: Job, folder: Path) -> list[Comparison]:
@@ -172,11 +170,12 @@ def _write_adapter(job: Job, folder: Path) -> Path | None:
     return folder / "adapter.gguf"
 
 
-def _write_merged(job: Job, folder: Path, quantisation: Quantisation) -> Path:
-    """The merged model as GGUF."""
+def _write_merged(job: Job, folder: Path) -> list[Comparison]:
+    """The merged model as GGUF in every quantisation."""
     with TemporaryDirectory(dir=folder.parent) as scratch:
         merge(job.source.adapter, job.source.base.folder, Path(scratch))
-        return _write_model(job, Path(scratch), folder / f"merged-{quantisation}.gguf", quantisation)
+        models = {q: _write_model(job, Path(scratch), folder / f"merged-{q}.gguf", q) for q in job.quantisations}
+    return [job.compare_gguf(model, None, quantisation) for quantisation, model in models.items()]
 
 
 def _write_model(job: Job, model: Path, target: Path, quantisation: Quantisation) -> Path:
@@ -188,10 +187,10 @@ def _write_model(job: Job, model: Path, target: Path, quantisation: Quantisation
     return target
 
 
-def _modelfile(job: Job, model: Path, template: str) -> str:
+def _modelfile(job: Job, model: str, template: str) -> str:
     settings = job.settings
     lines = [
-        f"FROM ./{model.name}",
+        f"FROM ./{model}",
         f'TEMPLATE """{template}"""',
         f'PARAMETER stop "{special_tokens(job.source.base.folder)["eos_token"]}"',
         "PARAMETER temperature 0",

@@ -1,7 +1,7 @@
 """A LoRA adapter of PEFT as a GGUF adapter, the form llama.cpp loads beside a base.
 
 The format is that of llama.cpp's convert_lora_to_gguf.py: keys `general.type=adapter`, `adapter.type=lora`,
-`adapter.lora.alpha`, of an activated LoRA also INVOCATION, and for every adapted weight its two factors under
+`adapter.lora.alpha`, of an activated LoRA also `adapter.alora.invocation_tokens`, and for every adapted weight its two factors under
 the base's GGUF tensor name.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 from slm_pipeline.records import Json
 from slm_pipeline.s5_finetune.export.layout import ARCHITECTURES, NotExportable, llama_cpp_rows, read_config
 
-INVOCATION = "adapter.alora.invocation_tokens"
 MERGE = "its merged model can be written instead"
 
 
@@ -23,7 +22,7 @@ def adapter_to_gguf(adapter: Path, base: Path, target: Path) -> None:
 
     Raises NotExportable for an architecture whose layout is not known, and for what is no LoRA adapter (DoRA, full fine-tuning).
     """
-    from gguf import GGUFValueType, GGUFWriter
+    from gguf import GGUFValueType, GGUFWriter, Keys
     from safetensors.numpy import load_file
 
     config = read_config(base)
@@ -33,7 +32,7 @@ def adapter_to_gguf(adapter: Path, base: Path, target: Path) -> None:
     writer.add_float32("adapter.lora.alpha", _alpha(adapter))
     if header := _lora(adapter).get("alora_invocation_tokens"):
         # llama.cpp's server activates one token before the sequence that it finds
-        writer.add_key_value(INVOCATION, header[1:], GGUFValueType.ARRAY, GGUFValueType.UINT32)
+        writer.add_key_value(Keys.Adapter.ALORA_INVOCATION_TOKENS, header[1:], GGUFValueType.ARRAY, GGUFValueType.UINT32)
     factors = load_file(adapter / "adapter_model.safetensors")
     for key in sorted(factors):
         found = re.fullmatch(r"base_model\.model\.(.+)\.lora_([AB])\.weight", key)
