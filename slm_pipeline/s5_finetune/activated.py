@@ -5,12 +5,16 @@ the upper layers on answers only. A server can keep a prompt's cache when it cha
 cannot be merged into the base.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from slm_pipeline.records import Json
 from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart, Objective, StandIn
-from slm_pipeline.s5_finetune.loss import answer_loss
+from slm_pipeline.s5_finetune.loss import IGNORED, answer_loss
 from slm_pipeline.s5_finetune.methods import MethodUnavailable, invocation, layers_of
+from slm_pipeline.s5_finetune.packed import packed, positions
 from slm_pipeline.s5_finetune.passive_torch import torch
 
 INSTEAD = "; set SLM_TRAINING_METHOD=lora"
@@ -30,17 +34,22 @@ class ActivatedPart(FrozenPart):
     lowest trained layer at activated tokens, and the prompt's keys and values in the trained layers (layers, 2, heads, tokens, width)."""
 
     def loss(self, batch: list[Encoded], objective: Objective = answer_loss) -> tuple[torch.Tensor, int]:
-        """What `objective` gives for a batch of the examples; the model is run on activated tokens, behind the kept prompts."""
-        ids, labels = self._collated([Encoded(self.header, example.answer) for example in batch])
-        states = torch.nn.utils.rnn.pad_sequence([self.hidden[id(example)] for example in batch], batch_first=True)
-        with self._layers([StandIn(self.tuples, states) for _ in range(self.cut)], slice(self.cut)):
-            return objective(self.model, {"input_ids": ids} | self._behind_prompts(batch, ids.shape[1]), labels)
+        """What `objective` gives for a batch of the examples; the model is run on activated tokens, packed, behind the kept prompts."""
+        prompts = torch.cat([self.prompts[id(example)] for example in batch], dim=-2)
+        labels = [label for example in batch for label in (*[IGNORED] * len(self.header), *example.answer)]
+        cache = self._cache()
+        for layer, (keys, values) in enumerate(prompts, start=self.cut):
+            cache.update(keys[None], values[None], layer)
+        rows, before = [self.header + example.answer for example in batch], [self.prompts[id(example)].shape[-2] for example in batch]
+        with self._upper(rows, before, [self.hidden[id(example)] for example in batch]) as inputs:
+            return objective(self.model, inputs | {"past_key_values": cache}, torch.tensor([labels], device=self.model.device))
 
     def _compute(self, batches: list[list[Encoded]]) -> None:
         self.header, self.prompts = invocation(self.model), {}
         self._require_attention(len(batches[-1][-1]))
         if any(example.prompt[-len(self.header) :] != self.header for batch in batches for example in batch):
             raise MethodUnavailable(f"activated LoRA begins at the answer's header, and not every prompt ends with it{INSTEAD}")
+        self.tuples = self._says_tuples(batches[0])
         for batch in batches:
             self._keep(batch)
 
@@ -55,36 +64,34 @@ class ActivatedPart(FrozenPart):
 
     @torch.no_grad()
     def _keep(self, batch: list[Encoded]) -> None:
+        """The lower layers are run on everything, the upper ones on what stands before the headers, of the base alone."""
+        entering = self._lower(batch)
+        before = [len(example.prompt) - len(self.header) for example in batch]
+        states = [entering[id(example)] for example in batch]
+        rows = [example.prompt[:start] for example, start in zip(batch, before, strict=True)]
+        cache = self._cache()
+        prompts = [each[:start] for each, start in zip(states, before, strict=True)]
+        with self._upper(rows, [0] * len(rows), prompts) as inputs, self.model.disable_adapter():
+            self._decoder()(**inputs, past_key_values=cache, use_cache=True)
+        kept = torch.stack([torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers[self.cut :]])
+        for example, prompt, of, start in zip(batch, kept.split(before, dim=-2), states, before, strict=True):
+            self.prompts[id(example)], self.hidden[id(example)] = prompt.clone(), of[start:].clone()
+
+    @contextmanager
+    def _upper(self, rows: list[list[int]], before: list[int], states: list[torch.Tensor]) -> Iterator[Json]:
+        """The upper layers alone, on `rows` of tokens that stand `before` tokens from their beginnings; what the decoder then takes."""
+        lengths, device = [*map(len, rows)], self.model.device
+        stand_ins = [StandIn(self.tuples, torch.cat(states)[None]) for _ in range(self.cut)]
+        with self._layers(stand_ins, slice(self.cut)), packed(self._decoder()):
+            yield {
+                "input_ids": torch.tensor([[token for row in rows for token in row]], device=device),
+                "position_ids": torch.tensor([positions(lengths, before)], device=device),
+                "lengths": lengths,
+                "before": before,
+            }
+
+    @staticmethod
+    def _cache():
         from transformers import DynamicCache
 
-        ids, _ = self._collated(batch)
-        cache, seen = DynamicCache(), []
-        hook = self._decoder().layers[self.cut].register_forward_hook(lambda layer, told, said: seen.append((told[0], said)))
-        with self.model.disable_adapter():
-            self._decoder()(input_ids=ids, past_key_values=cache, use_cache=True)
-        hook.remove()
-        ((entering, said),) = seen
-        self.tuples = isinstance(said, tuple)
-        kept = torch.stack([torch.stack([layer.keys, layer.values]) for layer in cache.layers[self.cut :]])
-        for row, example in enumerate(batch):
-            start = len(example.prompt) - len(self.header)
-            self.hidden[id(example)] = entering[row, start : len(example)].clone()
-            self.prompts[id(example)] = kept[:, :, row, :, :start].clone()
-
-    def _behind_prompts(self, batch: list[Encoded], width: int) -> Json:
-        """What the decoder takes so that `width` tokens of each row stand behind that row's prompt; shorter prompts are padded."""
-        from transformers import DynamicCache
-
-        prompts = [self.prompts[id(example)] for example in batch]
-        lengths = torch.tensor([prompt.shape[-2] for prompt in prompts], device=self.model.device)[:, None]
-        longest = int(lengths.max())
-        padded = torch.stack([torch.nn.functional.pad(p, (0, 0, 0, longest - p.shape[-2])) for p in prompts], dim=2)
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(padded, start=self.cut):
-            cache.update(keys, values, layer)
-        seen = (torch.arange(longest, device=lengths.device) < lengths)[:, None].expand(-1, width, -1)
-        causal = torch.ones(width, width, dtype=torch.bool, device=lengths.device).tril().expand(len(batch), -1, -1)
-        hidden = ~torch.cat([seen, causal], dim=-1)[:, None]
-        mask = torch.zeros(hidden.shape, dtype=padded.dtype, device=lengths.device).masked_fill(hidden, torch.finfo(padded.dtype).min)
-        positions = lengths + torch.arange(width, device=lengths.device)
-        return {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+        return DynamicCache()

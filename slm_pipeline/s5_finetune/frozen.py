@@ -68,15 +68,21 @@ class FrozenPart:
         if layers is None:
             return False
         ids, labels = self._collated(batch)
-        said = []
-        hook = layers[0].register_forward_hook(lambda layer, told, output: said.append(output))
+        self.tuples = self._says_tuples(batch)
         whole, _ = answer_loss(self.model, {"input_ids": ids}, labels)
-        hook.remove()
-        self.tuples = isinstance(said[0], tuple)
         self.hidden = self._lower(batch)
         cut, _ = self.loss(batch)
         self.hidden = {}
         return bool(torch.equal(whole, cut))
+
+    @torch.no_grad()
+    def _says_tuples(self, batch: list[Encoded]) -> bool:
+        """Whether a layer of the decoder says a tuple."""
+        said = []
+        hook = self._decoder().layers[0].register_forward_hook(lambda layer, told, output: said.append(output))
+        self._decoder()(input_ids=self._collated(batch[:1])[0], use_cache=False)
+        hook.remove()
+        return isinstance(said[0], tuple)
 
     def _collated(self, batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, labels = collate(batch, self.pad)

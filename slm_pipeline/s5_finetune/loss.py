@@ -43,7 +43,7 @@ def answer_logits(model, inputs: dict[str, torch.Tensor], labels: torch.Tensor) 
 
     hook = causal.get_decoder().register_forward_hook(answers_only)
     try:
-        logits = causal(**inputs, use_cache=False).logits[0]
+        logits = causal(**inputs, use_cache=False).logits.squeeze(0)
     finally:
         hook.remove()
     return logits.float(), labels[:, 1:][wanted]

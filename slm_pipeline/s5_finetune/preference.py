@@ -80,10 +80,12 @@ def margin(part: FrozenPart, batch: list[Preference]) -> torch.Tensor:
 
 
 def answer_log_probs(model, inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Log-probability of each row's answer, (rows), and the number of answer tokens."""
+    """Log-probability of each answer, (answers), and the number of answer tokens. An answer is a run of labels: some token of a prompt
+    stands before each, whether rows hold one sequence or several."""
     logits, targets = answer_logits(model, inputs, labels)
     told = -torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-    lengths = (labels[:, 1:] != IGNORED).sum(-1).tolist()
+    answers, runs = torch.unique_consecutive(labels.flatten() != IGNORED, return_counts=True)
+    lengths = runs[answers].tolist()
     return torch.stack([row.sum() for row in told.split(lengths)]), len(targets)
 
 

@@ -16,6 +16,7 @@ from slm_pipeline.s5_finetune.configuration import Configuration
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import fuse_lora
+from slm_pipeline.s5_finetune.memory import kept_memory
 from slm_pipeline.s5_finetune.methods import invocation
 from slm_pipeline.s5_finetune.passive_torch import torch
 
@@ -58,6 +59,7 @@ def batches_by_length(examples: list[Encoded], size: int, seed: int, epoch: int)
     return batches
 
 
+@kept_memory()
 def train(
     model,
     training: list[Encoded],

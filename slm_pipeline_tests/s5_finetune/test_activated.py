@@ -69,6 +69,14 @@ def test_training_on_kept_prompts_gives_the_loss_of_pefts_own_forward(upper_laye
     assert loss.item() == pytest.approx(total / tokens, rel=1e-4)
 
 
+def test_examples_that_are_packed_together_do_not_see_each_other(folder):
+    model, batch = strong(folder), asked(folder, 6)
+    part = trained_part(model, ACTIVATED, batch, PAD)
+    loss, tokens = part.loss(batch)
+    alone = [part.loss([example]) for example in batch]
+    assert loss.item() == pytest.approx(sum(one.item() * n for one, n in alone) / tokens, rel=1e-5)
+
+
 def test_llama_cpp_activates_it_where_peft_does(folder, tmp_path):
     save_trained(strong(folder, upper_layers=1.0), "base", tmp_path)
     adapter_to_gguf(tmp_path, folder, tmp_path / "adapter.gguf")
