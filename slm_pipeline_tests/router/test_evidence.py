@@ -35,6 +35,11 @@ def test_repetition_and_doubt_are_seen():
     assert read("I assume it is approximately 26.")["hedged"] == 2
 
 
+def test_an_answer_that_broke_off_is_seen():
+    assert read("15 + 25 = <<15+2")["unclosed"] == 1
+    assert read("15 + 25 = <<15+25=40>>40 (of 60)")["unclosed"] == 0
+
+
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_answer_can_be_read(asked, answer):
     assert evidence(asked, answer).shape == (len(NAMES),)
