@@ -1,6 +1,5 @@
 """`slm bench cluster`: tasks found without labels, compared with labels; and how they hold when data arrives."""
 
-import gzip
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from time import perf_counter
 import pandas as pd
 
 from slm_pipeline.answers import functions_of
+from slm_pipeline.bench._rows import read_rows
 from slm_pipeline.bench._templated import generated_calls
 from slm_pipeline.records import Json, response_answer
 from slm_pipeline.s3_cluster.assignment import Assigner
@@ -27,7 +27,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
     {id, text, label}, whose number of labels is given to the clustering of texts. Without data: generated templates. `kept_share` and
     `planted_found` always come from generated templates: a fifth more calls, half of them of a new one.
     """
-    if data is not None and data.is_file() and "text" in (rows := _lines(data))[0]:
+    if data is not None and data.is_file() and "text" in (rows := list(read_rows(data)))[0]:
         found = _texts(rows, settings)
     else:
         found = _calls(_labelled(data) if data else _generated(settings.seed, GENERATED), settings)
@@ -167,19 +167,14 @@ def _labelled(data: Path) -> list[Json]:
     files = sorted(data.rglob("calls.jsonl.gz")) if data.is_dir() else [data]
     calls = []
     for file in files:
-        labels = {line["id"]: line["task"] for line in _lines(file.parent / "task_labels.jsonl.gz")}
-        for line in _lines(file):
+        labels = {line["id"]: line["task"] for line in read_rows(file.parent / "task_labels.jsonl.gz")}
+        for line in read_rows(file):
             answer = response_answer(line["response"])
             tools = [{"name": call.name, "arguments": call.arguments} for call in answer.tool_calls] if answer else []
             said = {"text": answer.text, "tool_calls": tools} if answer else NO_ANSWER
             made = {"id": line["id"], "agent": line["agent"], "request": line["request"], "answer": said}
             calls.append(made | {"task": labels.get(line["id"])})
     return calls
-
-
-def _lines(file: Path) -> list[Json]:
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def _share(conditions) -> float:

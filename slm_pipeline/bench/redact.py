@@ -1,8 +1,6 @@
 """`slm bench redact`: what redaction finds of labelled personal data, what it takes for personal data wrongly, and how long it takes."""
 
 import base64
-import gzip
-import json
 import random
 import uuid
 from collections import Counter, defaultdict
@@ -14,6 +12,7 @@ from time import perf_counter, process_time
 from threadpoolctl import threadpool_limits
 
 from slm_pipeline.bench._redacted_calls import redacted_calls
+from slm_pipeline.bench._rows import read_rows
 from slm_pipeline.records import AgentCall, Json
 from slm_pipeline.s1_collect.importers import read_calls
 from slm_pipeline.s2_curate.redact.detection import find, find_structured
@@ -50,11 +49,11 @@ def measure(settings: Settings, data: Path | None) -> Json:
     with fewer than 60 spans, `false_alarms` (share of generated UUIDs, hashes, base64 and timestamps that are altered), and
     `linear_ratio`, the worst ratio of 1 MB of hostile text to four times 250 kB.
     """
-    if data and (data.is_dir() or "request" in next(_rows(data))):
+    if data and (data.is_dir() or "request" in next(read_rows(data))):
         files = sorted(data.rglob("calls.jsonl*")) if data.is_dir() else [data]
         calls = (call for file in files for call in read_calls(file) if isinstance(call, AgentCall))
         return redacted_calls(calls, settings) | {"seed": settings.seed}
-    rows = list(_rows(data)) if data else _generated(settings.seed)
+    rows = list(read_rows(data)) if data else _generated(settings.seed)
     found = [find(row["text"], "", settings.names_backend) for row in rows]
     texts = [row["text"] for row in rows]
     return {
@@ -125,11 +124,6 @@ def lookalikes(seed: int, n: int) -> Iterator[tuple[str, str]]:
     for at in range(n):
         value = makers[at % len(makers)]()
         yield value, rng.choice(frames).format(value)
-
-
-def _rows(data: Path) -> Iterator[Json]:
-    with gzip.open(data, "rt", encoding="utf-8") if data.suffix == ".gz" else data.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
 
 
 def _generated(seed: int) -> list[Json]:

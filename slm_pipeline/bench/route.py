@@ -1,18 +1,18 @@
 """`slm bench route`: how well routers and verifiers tell calls that the small model answers rightly, and whether certificates hold."""
 
-import gzip
-import json
 import sys
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+from slm_pipeline.bench._rows import read_rows
 from slm_pipeline.records import Json
 from slm_pipeline.router.certificate import Calls, certify
 from slm_pipeline.router.drift import OutcomeDrift, PromptDrift
 from slm_pipeline.router.evidence import evidence
 from slm_pipeline.router.outcomes import OutcomeModel, fit
+from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.settings import Settings
 
 TRAINED, DRAWS = 1_500, 5
@@ -39,8 +39,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
     """
     if data is None:
         raise ValueError("`slm bench route` needs --data: a file of {id, group, prompt, slm_ok, llm_ok}")
-    with gzip.open(data, "rt") if data.suffix == ".gz" else data.open() as file:
-        rows = [json.loads(line) for line in file]
+    rows = list(read_rows(data))
     texts = np.array([row["prompt"] for row in rows], dtype=object)
     right = {model: np.array([row[f"{model}_ok"] for row in rows], float) for model in ("slm", "llm")}
     figures: Json = {"n": len(rows), "seed": settings.seed}
@@ -168,8 +167,6 @@ def _promise(scores: np.ndarray, losses: np.ndarray, seed: int) -> Json:
 
 def _drift(texts: np.ndarray, groups: np.ndarray, seed: int) -> Json:
     """Half of the groups, drawn by seed, are one agent's; after CHANGE calls, every second call is of the others."""
-    from slm_pipeline.router.strangeness import Strangeness
-
     rng = np.random.default_rng(seed)
     names = rng.permutation(np.unique(groups))
     own = np.isin(groups, names[: len(names) // 2])

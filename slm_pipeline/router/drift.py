@@ -40,8 +40,8 @@ class PromptDrift:
 
     def see(self, strangeness: float) -> bool:
         """Take the next call; whether calls have changed."""
-        stranger = len(self._known) - bisect_right(self._known, strangeness)
-        alike = bisect_right(self._known, strangeness) - bisect_left(self._known, strangeness)
+        end = bisect_right(self._known, strangeness)
+        stranger, alike = len(self._known) - end, end - bisect_left(self._known, strangeness)
         rank = (stranger + self._draws.uniform() * (alike + 1)) / (len(self._known) + 1)
         insort(self._known, strangeness)
         for capital, stake in zip(self._capitals, self.STAKES, strict=True):
