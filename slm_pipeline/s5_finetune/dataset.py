@@ -58,6 +58,11 @@ class Dataset:
     unchecked: int = 0
     preferences: tuple[Preference, ...] = ()
 
+    @property
+    def judged_by(self) -> list[Encoded]:
+        """Whose loss chooses the epoch: the validation examples, or the training examples of a group that has none yet."""
+        return self.validation or self.training
+
 
 def build_dataset(
     examples: pd.DataFrame,

@@ -72,7 +72,7 @@ def trained(
     progress = train(
         model,
         dataset.training,
-        dataset.validation,
+        dataset.judged_by,
         configuration,
         PAD,
         checkpoint,

@@ -34,6 +34,8 @@ def adapter_metadata(training: Json, attempt: Json, fresh: bool, champion: Adapt
         "mlflow_run": dg.MetadataValue.url(tracking.run_url(settings, experiment, run)),
         "all_attempts": dg.MetadataValue.url(tracking.charts_url(settings, experiment)),
     }
+    if not int(training["params"]["validation_examples"]):
+        metadata["validation"] = "no example yet: the losses called validation's are those of the training examples"
     metadata["whose answers"] = dg.MetadataValue.md(_licence(training["licence"]))
     if preference := training.get("preference"):
         margins = f"{preference['margin_before']:.2f} to {preference['margin_after']:.2f} nats over {preference['pairs']} pairs"

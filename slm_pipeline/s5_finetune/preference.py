@@ -32,7 +32,7 @@ def prefer(
     weights stay as they were (`kept`)."""
     pairs = list(dataset.preferences)
     examples = [example for pair in pairs for example in (pair.preferred, pair.rejected)]
-    part = trained_part(model, config, examples + dataset.validation, pad)
+    part = trained_part(model, config, examples + dataset.judged_by, pad)
     size = max(1, config.batch_size // 2)
     margins = partial(_margins, part=part, size=size)
     before = margins(pairs)
@@ -45,7 +45,7 @@ def prefer(
     objective, loss_of = together.shared(model, dpo_loss, part.loss) if together else (dpo_loss, part.loss)
     weights = [p for p in model.parameters() if p.requires_grad]
     kept = [p.detach().clone() for p in weights]
-    loss = mean_loss(model, dataset.validation, config.batch_size, loss_of)
+    loss = mean_loss(model, dataset.judged_by, config.batch_size, loss_of)
     optimizer = torch.optim.AdamW(weights, lr=RATE * config.learning_rate, weight_decay=0.0)
     shuffled = random.Random(config.seed).sample(pairs, len(pairs))
     for start in range(0, len(pairs), size):
@@ -54,7 +54,7 @@ def prefer(
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    after, loss_after = margins(pairs), mean_loss(model, dataset.validation, config.batch_size, loss_of)
+    after, loss_after = margins(pairs), mean_loss(model, dataset.judged_by, config.batch_size, loss_of)
     if loss_after > TOLERATED * loss:
         with torch.no_grad():
             for p, value in zip(weights, kept, strict=True):

@@ -42,6 +42,16 @@ def test_a_killed_attempt_is_gone_on_with(group, home):
     assert twin.digest == artefact.digest, "the same examples from an empty lake give another adapter"
 
 
+def test_a_group_without_validation_examples_is_trained(group):
+    table = group.read("s3_cluster/task_examples", GROUP).table("examples")
+    training = table[table["split"] == "train"]
+    group.write("s3_cluster/task_examples", GROUP, {"examples": training, "tasks": TASKS, "summary": {"failures_total": 0}})
+    artefact, _ = fine_tune(GROUP, get_settings(), "", lambda *_: None)
+    training = artefact.json("training")
+    assert training["params"]["validation_examples"] == "0"
+    assert 0 < training["best_loss"] < training["curves"][0]["train_loss"]
+
+
 def test_a_failed_example_changes_the_dataset(group):
     settings = get_settings()
     first, _ = fine_tune(GROUP, settings, "", lambda *_: None)

@@ -79,14 +79,13 @@ def batches(recipe: Recipe, masks: dict[int, int]):
 
 
 def train(recipe: Recipe, report: Any = print) -> Network:
-    """A network trained by a recipe, on one thread: the same recipe gives the same weights on the same machine. Cross-entropy of tags,
-    Adam, a learning rate that rises for 5 % of the steps and falls to nothing."""
+    """A network trained by a recipe: the same recipe gives the same weights on the same machine and number of threads. Cross-entropy of
+    tags, Adam, a learning rate that rises for 5 % of the steps and falls to nothing."""
     import torch
     from torch import nn
     from torch.nn import functional as F
 
     torch.manual_seed(recipe.seed)
-    torch.set_num_threads(1)
     masks = pools.gazetteers()
     d = recipe.width
     table = nn.Parameter(torch.randn(ROWS, d) * 0.1)
@@ -131,7 +130,10 @@ TOKENS_PER_TEXT = 40  # about, with the gap: the learning rate needs to know whe
 
 
 def main() -> None:
-    """Write the package's weights file."""
+    """Write the package's weights file; on one thread, for the number of threads is part of how sums are rounded."""
+    import torch
+
+    torch.set_num_threads(1)
     recipe = Recipe()
     weights.save(train(recipe), Path(__file__).with_name("weights.npz"), str(recipe))
 
