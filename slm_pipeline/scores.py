@@ -67,7 +67,7 @@ def grade(
         tool=tool_names(target) == tool_names(given) if called else None,
         arguments=_argument_share(target, given, tools, leeway) if called else None,
         call=agree(target, given, tools, leeway),
-        valid=_fits(given, tools) if given.tool_calls else not called and _in_format(given.text, response_format),
+        valid=fits(given, tools) if given.tool_calls else not called and _in_format(given.text, response_format),
         similarity=Indel.normalized_similarity(*rendered),
         correct=is_correct(given, gold, outcome, tools, leeway) if gold else None,
     )
@@ -168,7 +168,8 @@ def _parameters(name: str, tools: list[Json]) -> Json:
     return next((_mapping(function.get("parameters")) for function in functions_of(tools) if function["name"] == name), {})
 
 
-def _fits(answer: Answer, tools: list[Json]) -> bool:
+def fits(answer: Answer, tools: list[Json]) -> bool:
+    """Whether every call is of one of the `tools`, OpenAI form, and has arguments that its schema allows."""
     known = {function["name"] for function in functions_of(tools)}
     return all(call.name in known and _validator(_schema(call, tools))(call.arguments) for call in answer.tool_calls)
 

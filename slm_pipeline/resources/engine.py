@@ -22,12 +22,22 @@ CANONICAL = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", "
 
 @dataclass(frozen=True)
 class Completion:
-    """What the model wrote, and what it took; `latency_ms` is wall time from request to last token."""
+    """What the model wrote, and what it took; `latency_ms` is wall time from request to last token. `log_probs`: of each token that it
+    wrote, before a schema took others away, in nats; empty unless asked for."""
 
     text: str
     prompt_tokens: int
     tokens: int
     latency_ms: float
+    log_probs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen: the likeliest one at `temperature` 0, else drawn, the same for the same `seed`."""
+
+    temperature: float = 0.0
+    seed: int = 0
 
 
 class Engine:
@@ -77,19 +87,35 @@ class Engine:
             on_done()
         return [completions[i] for i in range(len(prompts))]
 
-    def _with_tools(self, prompt: str, schema: Json | None, max_tokens: int, tools: Collection[Tool]) -> Completion:
+    def answer(
+        self, prompt: str, schema: Json | None, max_tokens: int, tools: Collection[Tool] = (), how: Sampling | None = None
+    ) -> Completion:
+        """Answer one prompt, with the tools that it was granted and log-probabilities; raises RuntimeError as `complete` does."""
+        how = how or Sampling()
+        if tools:
+            return self._with_tools(prompt, schema, max_tokens, tools, how)
+        return self._complete(prompt, schema, max_tokens, how=how)
+
+    def _with_tools(
+        self, prompt: str, schema: Json | None, max_tokens: int, tools: Collection[Tool], how: Sampling | None = None
+    ) -> Completion:
         start = perf_counter()
         asked: list[Completion] = []
 
         def ask(written: str, schema: Json | None, stop: list[str], limit: int) -> tuple[str, int]:
-            asked.append(self._complete(prompt + written, schema, limit, stop))
+            asked.append(self._complete(prompt + written, schema, limit, stop, how))
             return asked[-1].text, asked[-1].tokens
 
         text, tokens = write(ask, schema, tools, max_tokens)
-        return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000)
+        told = tuple(value for completion in asked for value in completion.log_probs)
+        return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000, told)
 
-    def _complete(self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = ()) -> Completion:
+    def _complete(
+        self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = (), how: Sampling | None = None
+    ) -> Completion:
         body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": self._keeps_prompts, "stop": list(stop)}
+        if how is not None:
+            body |= {"temperature": how.temperature, "seed": how.seed, "logprobs": 1}
         if schema is not None:
             body["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"
         start = perf_counter()
@@ -98,7 +124,9 @@ class Engine:
             raise RuntimeError(f"llama.cpp refused a prompt: {reply.get('error', reply)}")
         usage = reply["usage"]
         elapsed = (perf_counter() - start) * 1000
-        return Completion(reply["choices"][0]["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed)
+        choice = reply["choices"][0]
+        told = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
+        return Completion(choice["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed, told)
 
     def _ask(self, body: Json) -> Json:
         try:
