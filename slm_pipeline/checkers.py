@@ -5,7 +5,8 @@
 
 `messages` are those of the call as the agent sent them, redacted, in simple roles. `answer` is the text, or, where tools are called, the
 assistant's message in OpenAI form. What is returned is True or False, a score from 0 to 1, or a `Checked`. S6 scores with it
-(`checked`), and training leaves out what it rejects.
+(`checked`), and training leaves out what it rejects. A file that also says `GOLD = True` knows what is right (a sum, a schema with values,
+a test that runs): the gateway serves what it passes without any other promise.
 """
 
 import math
@@ -20,7 +21,7 @@ from slm_pipeline.lake import digest
 from slm_pipeline.records import Answer, Json, response_of
 from slm_pipeline.settings import Settings
 
-__all__ = ["Checked", "Checker", "CheckerError", "checked_answer", "checker_of", "checkers_of"]
+__all__ = ["Checked", "Checker", "CheckerError", "checked_answer", "checker_of", "checkers_of", "is_gold"]
 
 
 @dataclass(frozen=True)
@@ -81,18 +82,27 @@ def checked_answer(checker: Checker, messages: list[Json], answer: Answer, text:
     return Checked(float(score), (verdict.kept or None) if score else None)
 
 
-@lru_cache(maxsize=256)
+def is_gold(checker: Checker) -> bool:
+    """Whether what the checker passes is right, and what it does not pass is wrong; raises CheckerError if its file cannot be run."""
+    return _module(checker).__dict__.get("GOLD") is True
+
+
 def _function(checker: Checker) -> Callable:
+    check = _module(checker).__dict__.get("check")
+    if not isinstance(check, FunctionType):
+        raise CheckerError(f"{_name(checker)}, line 1: defines no function check(messages, answer)")
+    return check
+
+
+@lru_cache(maxsize=256)
+def _module(checker: Checker) -> ModuleType:
     module = ModuleType(checker.path.stem)
     module.__file__ = str(checker.path)
     try:
         exec(compile(checker.text, checker.path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise CheckerError(f"{_place(checker, error)}: {type(error).__name__}: {error!s:.200}") from None
-    check = module.__dict__.get("check")
-    if not isinstance(check, FunctionType):
-        raise CheckerError(f"{_name(checker)}, line 1: defines no function check(messages, answer)")
-    return check
+    return module
 
 
 def _place(checker: Checker, error: BaseException) -> str:

@@ -1,0 +1,61 @@
+"""What a release promises: how often an answer that an SLM serves is wrong where the LLM's would be right.
+
+For every group; and for tasks of a group of which nothing can be promised as a whole.
+"""
+
+from collections.abc import Mapping
+from math import ceil, log
+
+import pandas as pd
+
+from slm_pipeline.records import Json
+from slm_pipeline.router.certificate import Calls, certify
+
+WHOLE = "group"
+
+
+def certificates(outcomes: Mapping[str, pd.DataFrame], alpha: float, delta: float) -> dict[str, dict[str, Json]]:
+    """By group: certificates (`Certificate.json`, with `told` and `label`) of WHOLE and of those of its tasks that have enough calls.
+
+    `outcomes`: by group, rows of outcomes (session_id, task, split, slm, llm, judged_by) with the gatekeeper's `score`. delta is split
+    evenly over all certificates: with confidence 1 - delta, all of them hold. `label` is "correctness" if gold or a checker judged
+    every call, else "fidelity": then it is about saying what the LLM says.
+    """
+    units = {group: [WHOLE, *_tasks(rows, alpha, delta)] for group, rows in outcomes.items()}
+    share = delta / max(1, sum(map(len, units.values())))
+    return {
+        group: {unit: _certificate(rows if unit == WHOLE else rows[rows["task"] == unit], alpha, share) for unit in units[group]}
+        for group, rows in outcomes.items()
+    }
+
+
+def least_calls(alpha: float, delta: float) -> int:
+    """Calls without a single loss that a certificate takes: (1 - alpha)^n <= delta."""
+    return ceil(log(delta) / log(1 - alpha))
+
+
+def threshold(found: Mapping[str, Json], task: str) -> float | None:
+    """From which score on a task's answers are served: the group's, else the task's own; None: never.
+
+    Where a group is certified as a whole, that is about all its calls, so none is taken out of it.
+    """
+    whole = found[WHOLE]["threshold"]
+    return whole if whole is not None else found.get(task, {}).get("threshold")
+
+
+def _tasks(rows: pd.DataFrame, alpha: float, delta: float) -> list[str]:
+    """Tasks that could be certified by their own calls; that of a group of one task is the group."""
+    counts = rows.loc[rows["split"] == "calibration", "task"].value_counts()
+    return sorted(counts.index[counts >= least_calls(alpha, delta)]) if rows["task"].nunique() > 1 else []
+
+
+def _certificate(rows: pd.DataFrame, alpha: float, delta: float) -> Json:
+    validation, calibration = (_calls(rows[rows["split"] == split]) for split in ("validation", "calibration"))
+    found = certify(validation, calibration, alpha, delta)
+    label = "fidelity" if (rows["judged_by"] == "teacher").any() else "correctness"
+    return found.json() | {"label": label, "told": found.told()}
+
+
+def _calls(rows: pd.DataFrame) -> Calls:
+    losses = (1 - rows["slm"]) * rows["llm"]
+    return Calls(rows["score"].to_numpy(float), losses.to_numpy(float), rows["session_id"].to_numpy(object))

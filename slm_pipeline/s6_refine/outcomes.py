@@ -1,0 +1,89 @@
+"""What a group's champion says to calls that it has not learned from, and whether it and the LLM are right there: what router, verifier and
+certificate are made from."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from slm_pipeline.answering import Asked, Proposal
+from slm_pipeline.answers import render_answer, target_answer
+from slm_pipeline.checkers import Checker, CheckerError, checked_answer
+from slm_pipeline.records import Answer, Json, answer_of
+from slm_pipeline.router.text import router_text
+from slm_pipeline.s6_refine.evaluation import given_answer
+from slm_pipeline.scores import fidelity, is_correct
+from slm_pipeline.settings import Settings
+
+SPLITS = ("validation", "calibration")
+COLUMNS = {
+    "id": "str",
+    "session_id": "str",
+    "task": "str",
+    "split": "str",
+    "text": "str",
+    "answer": "str",
+    "known": "object",
+    "samples": "int64",
+    "tokens": "int64",
+    "latency_ms": "float64",
+    "passed": "bool",
+    "slm": "float64",
+    "llm": "float64",
+    "judged_by": "str",
+}
+
+
+def outcomes(
+    examples: pd.DataFrame,
+    tasks: Json,
+    checkers: Mapping[str, Checker],
+    answer: Callable[[Json, Asked], Proposal],
+    settings: Settings,
+    on_done: Callable[[], None] = lambda: None,
+) -> pd.DataFrame:
+    """COLUMNS for every validation and calibration example. `answer(example, asked)` is the SLM's.
+
+    text: what the router sees. known: the verifier's numbers (`answering.KNOWN`). slm, llm: 1 if right, else 0; judged_by: "checker",
+    "gold", or "teacher": then the LLM counts as right, and the SLM if it says the same.
+    """
+    rows = []
+    for example in examples[examples["split"].isin(SPLITS)].to_dict("records"):
+        tools = tasks[example["task"]].get("tools") or []
+        asked = Asked(json.loads(example["full_messages"]), tools, checkers.get(example["task"]))
+        proposal = answer(example, asked)
+        slm, llm, by = judged(example, proposal.answer, asked, settings)
+        rows.append(
+            {key: example[key] for key in ("id", "session_id", "task", "split")}
+            | {"text": router_text(json.loads(example["messages"])), "answer": proposal.text, "known": proposal.known(asked).tolist()}
+            | {"samples": proposal.samples, "tokens": proposal.tokens, "latency_ms": proposal.latency_ms, "passed": proposal.passed}
+            | {"slm": float(slm), "llm": float(llm), "judged_by": by}
+        )
+        on_done()
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def judged(example: Mapping, given: Answer, asked: Asked, settings: Settings) -> tuple[bool, bool, str]:
+    """Whether the SLM and the LLM are right on an example, and who says so. A checker that fails says nothing."""
+    recorded, tools = example["teacher_answer"], asked.tools
+    teacher = given_answer(recorded, tools) if isinstance(recorded, str) else None
+    if asked.checker:
+        try:
+            return _passes(asked, given), teacher is None or _passes(asked, teacher), "checker"
+        except CheckerError:
+            pass
+    outcome = json.loads(example["outcome"]) if isinstance(example["outcome"], str) else {}
+    gold = answer_of(outcome["gold"]) if isinstance(outcome.get("gold"), dict) else None
+    if gold:
+        right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in (given, teacher)]
+        return right[0], right[1], "gold"
+    return same_answer(target_answer(example), given, tools, settings), True, "teacher"
+
+
+def same_answer(target: Answer, given: Answer, tools: list[Json], settings: Settings) -> bool:
+    """Whether one answer does for the other: the same calls, or text that is similar enough (`similarity_pass`)."""
+    return fidelity(given, target, tools, settings.leeway) >= (settings.similarity_pass if target.form == "text" else 1)
+
+
+def _passes(asked: Asked, answer: Answer) -> bool:
+    return checked_answer(asked.checker, asked.messages, answer, render_answer(answer, asked.tools)).score == 1
