@@ -48,6 +48,20 @@ def groups_png(reports: Mapping[str, Json]) -> bytes:
     return _png(figure)
 
 
+def risk_png(rows: pd.DataFrame, alpha: float) -> bytes:
+    """How often the SLM is wrong where the LLM is right, among the share of calls that it serves, surest answers first; alpha as a line.
+    `rows`: score, slm, llm."""
+    ordered = rows.sort_values("score", ascending=False, kind="stable")
+    lost = ((1 - ordered["slm"]) * ordered["llm"]).cumsum().to_numpy()
+    served = range(1, len(ordered) + 1)
+    figure, axes = _figure(5, 3)
+    axes.plot([n / len(ordered) for n in served], [loss / n for loss, n in zip(lost, served, strict=True)], color=PALETTE[0])
+    axes.axhline(alpha, linestyle="--", color=PALETTE[3], label=f"alpha {alpha:.0%}")
+    axes.set(xlabel=f"share served, n = {len(ordered)}", ylabel="wrong where the LLM is right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
 def map_png(points: pd.DataFrame, names: Mapping[str, str]) -> bytes:
     """The map of tasks. `points`: x, y, task (None: unassigned); `names`: by task key, largest first; as many as fit are labelled."""
     figure, axes = _figure(9, 6.5)

@@ -74,6 +74,7 @@ def test_the_loop_closes(loop):
     assert group in printed
     assert report["gate"]["passed"] is False, "a random model with hardly any training must not be promoted"
     assert tracking.champion(settings, group) is None
+    assert lake.read("s6_refine/release") is None, "without a champion there is nothing to serve"
     assert tracking.challenger(settings, group).version == "1"
     examples = lake.read(EXAMPLES, group).table("examples")
     assert report["n"] == (examples["split"] == "test").sum() >= 5
@@ -96,6 +97,10 @@ def test_the_loop_closes(loop):
     newest = lake.read(REPORT, group).json("report")
     assert newest["champion"]["version"] == "1"
     assert newest["adapter"]["version"] == "2"
+    release = lake.read("s6_refine/release").json("release")
+    assert release["groups"][group]["version"] == "1", "a release serves the champion, not what waits for the gate"
+    assert release["groups"][group]["certificates"]["group"]["threshold"] is None, "a random model must not be certified"
+    assert not any(task["gold"] or task["threshold"] is not None for task in release["groups"][group]["tasks"].values())
     assert newest["n"] == report["n"], "failures were picked because they failed: they must not enter the test split"
 
 

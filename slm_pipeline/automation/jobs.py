@@ -28,10 +28,14 @@ refresh_days = _job(
 recluster = _job("recluster", ["task_clusters", "candidate_models"], "Finds tasks and groups anew, and filters the catalogue of bases.")
 retrain_group = _job(
     "retrain_group",
-    ["task_examples", "selected_base", "adapter", "task_verdicts", "eval_report"],
-    "Builds a group's examples, fine-tunes its adapter if they changed, evaluates it and lets the gate decide.",
+    ["task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "router_model"],
+    "Builds a group's examples, fine-tunes its adapter if they changed, evaluates it, lets the gate decide, and trains the router.",
 )
-report = _job("report", ["fallback_failures", "scoreboard"], "Counts failures per group and draws the scoreboard.")
+report = _job(
+    "report",
+    ["fallback_failures", "scoreboard", "release"],
+    "Counts failures per group, draws the scoreboard, and makes a release of the champions.",
+)
 
 
 @dg.op

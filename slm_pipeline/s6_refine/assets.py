@@ -12,6 +12,9 @@ from slm_pipeline.s6_refine.evaluation import metrics
 from slm_pipeline.s6_refine.failures import ASSIGNMENT_COLUMNS, CURATED_COLUMNS, count_failures, totals_table
 from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
+from slm_pipeline.s6_refine.release import build_release
+from slm_pipeline.s6_refine.release_panels import promises_table, router_metadata
+from slm_pipeline.s6_refine.routing import train_router
 from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard, without_times
 from slm_pipeline.settings import Settings, get_settings
 
@@ -109,3 +112,34 @@ def _failed_calls(lake: Lake) -> tuple[pd.DataFrame, pd.DataFrame]:
             calls.append(failed)
             assignments.append(assigned.table("assignments")[ASSIGNMENT_COLUMNS])
     return pd.concat(calls, ignore_index=True), pd.concat(assignments, ignore_index=True)
+
+
+@dg.asset(group_name="s6_refine", kinds={"scikitlearn", "llamacpp"}, owners=OWNERS, partitions_def=groups, deps=["eval_report"])
+def router_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Who answers a call of this group: a router that decides before the SLM is asked, and a verifier that judges its answer.
+
+    Both learn from the champion's answers to the validation split; its answers to the calibration split are kept for certificates alone.
+    """
+    settings, group = get_settings(), context.partition_key
+    champion = tracking.champion(settings, group)
+    if champion is None:
+        return dg.MaterializeResult(metadata={"router": "no champion: all calls go to the LLM"})
+    written, fresh = train_router(group, champion, settings, context.log.info)
+    if written is None:
+        return dg.MaterializeResult(metadata={"router": "no validation calls yet: all calls go to the LLM"})
+    metadata = router_metadata(written.table("outcomes"), written.json("router"), settings.alpha)
+    return dg.MaterializeResult(metadata=metadata | {"trained_now": fresh}, data_version=dg.DataVersion(written.digest))
+
+
+@dg.asset(group_name="s6_refine", kinds={"json"}, owners=OWNERS, deps=["router_model"])
+def release() -> dg.MaterializeResult:
+    """What the gateway serves: the champions with their routers, and for every group and task what is promised: among the calls that its
+    SLM serves, at most alpha are wrong where the LLM is right, with confidence 1 - delta; or that nothing can be, and what is missing.
+    """
+    settings = get_settings()
+    written, fresh = build_release(settings)
+    if written is None:
+        return dg.MaterializeResult(metadata={"release": "none: no champion has a router"})
+    release = written.json("release")
+    metadata = {"release": written.digest, "new": fresh, "promises": dg.MetadataValue.md(promises_table(release))}
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))

@@ -1,0 +1,116 @@
+"""Asks a group's champion the calls that it has not learned from, and learns router and verifier from what came of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slm_pipeline.answering import Asked, Proposal, propose
+from slm_pipeline.checkers import Checker, checkers_of, is_gold
+from slm_pipeline.lake import Artefact, Lake, digest
+from slm_pipeline.records import Json
+from slm_pipeline.resources.tracking import AdapterVersion
+from slm_pipeline.router.models import Gatekeeper, Outcomes, learn
+from slm_pipeline.router.outcomes import OutcomeModel
+from slm_pipeline.s6_refine.outcomes import SPLITS, outcomes
+from slm_pipeline.s6_refine.promotion import ADAPTER
+from slm_pipeline.settings import Settings
+
+EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
+USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
+VERSION = 1  # raise it when the same calls shall give another router
+
+
+def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
+    """The gatekeeper of a group's champion, and whether it was made now; nothing is asked again while its inputs are the same. None without
+    validation examples.
+
+    Holds router.npz, verifier.npz, `outcomes` (with the `score` that each call got from a gatekeeper which had not learned it) and `router`
+    (facts). `say` is told how far the asking has come.
+    """
+    lake = Lake(settings.lake)
+    examples, written = lake.read(EXAMPLES, group), lake.read(ROUTER, group)
+    tasks = examples.json("tasks")
+    checkers = checkers_of(tasks, group, settings)
+    checked = {task: checker.digest for task, checker in sorted(checkers.items())}
+    used = settings.model_dump(mode="json", include=USED)
+    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, checked, used)
+    if written and written.inputs == inputs:
+        return written, False
+    if not (examples.table("examples", ["split"])["split"] == "validation").any():
+        return None, False
+    rows = _asked(group, champion, examples, checkers, settings, say)
+    seen = {split: outcomes_of(rows[rows["split"] == split]) for split in SPLITS}
+    keeper, own = learn(seen["validation"], settings.seed)
+    scores = {"validation": own, "calibration": keeper.scores(*_judged(seen["calibration"])) if len(seen["calibration"]) else []}
+    for split in SPLITS:
+        rows.loc[rows["split"] == split, "score"] = scores[split]
+    facts = {
+        "group": group,
+        "adapter": champion.lake_digest,
+        "version": champion.version,
+        "base": champion.base,
+        "worth": keeper.worth,
+        "gold": sorted(task for task, checker in checkers.items() if is_gold(checker)),
+        "checkers": checked,
+    }
+    contents = {"router.npz": keeper.router.save(), "verifier.npz": keeper.verifier.save(), "outcomes": rows, "router": facts}
+    version = digest(inputs, contents["router.npz"], contents["verifier.npz"], rows.drop(columns="latency_ms").to_json(orient="records"))
+    return lake.write(ROUTER, group, contents, inputs, version=version), True
+
+
+def gatekeeper_of(written: Artefact) -> Gatekeeper:
+    """The gatekeeper that `train_router` wrote."""
+    router, verifier = (OutcomeModel.load(written.bytes(f"{name}.npz")) for name in ("router", "verifier"))
+    return Gatekeeper(router, verifier, written.json("router")["worth"])
+
+
+def outcomes_of(rows: pd.DataFrame) -> Outcomes:
+    """Rows of `outcomes` as a gatekeeper learns from them."""
+    known = np.array(rows["known"].tolist(), float).reshape(len(rows), -1)
+    columns = rows["text"].tolist(), rows["answer"].tolist(), known, rows["slm"].to_numpy(), rows["llm"].to_numpy()
+    return Outcomes(*columns, rows["session_id"].tolist())
+
+
+def _judged(seen: Outcomes) -> tuple[Any, Any, np.ndarray]:
+    return seen.texts, seen.answers, seen.known
+
+
+def _asked(
+    group: str,
+    champion: AdapterVersion,
+    examples: Artefact,
+    checkers: Mapping[str, Checker],
+    settings: Settings,
+    say: Callable[[str], None],
+) -> pd.DataFrame:
+    from slm_pipeline.inference import COLUMN, adapter_of, adapter_prompt, task_schemas
+    from slm_pipeline.resources.engine import Engine
+    from slm_pipeline.s4_select.base_models import ensure_base
+    from slm_pipeline.s5_finetune.fit import served
+
+    tasks, table = examples.json("tasks"), examples.table("examples")
+    table = table[table["split"].isin(SPLITS)]
+    adapter = adapter_of(Lake(settings.lake).version(ADAPTER, group, champion.lake_digest))
+    base, schemas = ensure_base(champion.base, settings), task_schemas(tasks)
+    context = settings.max_prompt_tokens + settings.max_answer_tokens + 64
+    done = iter(range(1, len(table) + 1))
+
+    def tick() -> None:
+        if (n := next(done)) % 20 == 0 or n == len(table):
+            say(f"router of {group}: {n} of {len(table)} validation and calibration calls")
+
+    with Engine(*served(base, adapter.folder), context) as engine:
+
+        def answer(example: Json, asked: Asked) -> Proposal:
+            task = example["task"]
+            prompt = adapter_prompt(json.loads(example[COLUMN[adapter.form]]), base.folder, settings)
+
+            def ask(how):
+                return engine.answer(prompt, schemas.get(task), settings.max_answer_tokens, adapter.tools.get(task, ()), how)
+
+            return propose(ask, asked, settings.max_samples, settings.leeway, settings.seed)
+
+        return outcomes(table, tasks, checkers, answer, settings, tick)

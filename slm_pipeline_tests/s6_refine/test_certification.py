@@ -1,0 +1,59 @@
+"""What is promised of groups and tasks."""
+
+import numpy as np
+import pandas as pd
+
+from slm_pipeline.s6_refine.certification import WHOLE, certificates, least_calls, threshold
+
+
+def calls(n, wrong, task="one", judged_by="gold", seed=0, informative=True):
+    """n calls in each split, one session each, a share `wrong` of them lost; scores that tell which, if informative."""
+    draws = np.random.default_rng(seed)
+    rows = []
+    for split in ("validation", "calibration"):
+        lost = draws.random(n) < wrong
+        score = draws.random(n) * 0.5 + (np.where(lost, 0.0, 0.5) if informative else 0.25)
+        rows.append(
+            pd.DataFrame({"session_id": [f"{task}{split}{i}" for i in range(n)], "task": task, "split": split, "score": score}).assign(
+                slm=1.0 - lost, llm=1.0, judged_by=judged_by
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_without_an_error_it_takes_as_many_calls_as_the_design_says():
+    assert (least_calls(0.05, 0.1), least_calls(0.1, 0.1)) == (45, 22)
+
+
+def test_a_good_group_is_certified_and_its_tasks_follow_it():
+    found = certificates({"group": calls(300, 0.3)}, 0.1, 0.1)["group"]
+    assert set(found) == {WHOLE}, "a group of one task is certified once"
+    assert found[WHOLE]["threshold"] is not None
+    assert threshold(found, "one") == found[WHOLE]["threshold"]
+    assert found[WHOLE]["served"] > 150
+
+
+def test_delta_is_split_over_all_that_is_tested():
+    found = certificates({"a": calls(100, 0.0), "b": pd.concat([calls(100, 0.0), calls(100, 0.0, "two")])}, 0.1, 0.1)
+    assert {of["delta"] for units in found.values() for of in units.values()} == {0.1 / 4}
+
+
+def test_a_good_task_of_a_bad_group_is_served_alone():
+    rows = pd.concat([calls(200, 0.0, "good", informative=False), calls(200, 0.9, "bad", informative=False)])
+    found = certificates({"group": rows}, 0.1, 0.1)["group"]
+    assert found[WHOLE]["threshold"] is None
+    assert threshold(found, "good") is not None
+    assert threshold(found, "bad") is None
+    assert threshold(found, "unknown") is None
+
+
+def test_what_only_the_teacher_judged_is_about_fidelity():
+    rows = pd.concat([calls(100, 0.0), calls(100, 0.0, judged_by="teacher")])
+    labels = [certificates({"group": of}, 0.1, 0.1)["group"][WHOLE]["label"] for of in (rows, calls(100, 0.0))]
+    assert labels == ["fidelity", "correctness"]
+
+
+def test_nothing_known_is_nothing_promised():
+    found = certificates({"group": calls(100, 0.0).head(0)}, 0.1, 0.1)["group"][WHOLE]
+    assert found["threshold"] is None
+    assert "cannot certify" in found["told"]
