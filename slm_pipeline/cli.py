@@ -8,6 +8,7 @@ import typer
 
 from slm_pipeline.cli_export import export
 from slm_pipeline.cli_models import device, models
+from slm_pipeline.cli_release import app as release_app
 from slm_pipeline.cli_tasks import app as tasks_app
 from slm_pipeline.cli_tune import tune
 from slm_pipeline.settings import get_settings
@@ -21,6 +22,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit trail of the log."
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.add_typer(tasks_app, name="tasks")
+app.add_typer(release_app, name="release")
 app.command()(models)
 app.command()(device)
 app.command()(export)

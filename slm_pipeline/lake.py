@@ -119,6 +119,13 @@ class Lake:
             return None
         return Artefact(self, path, version, "", {Path(p).name: "" for p in self.fs.ls(path, detail=False)})
 
+    def versions(self, asset: str, partition: str | None = None) -> list[str]:
+        """The digests of all versions that are kept, sorted."""
+        folder = self._folder(asset, partition)
+        if not self.fs.exists(folder):
+            return []
+        return sorted(Path(entry["name"]).name for entry in self.fs.ls(folder, detail=True) if entry["type"] == "directory")
+
     def delete(self, asset: str, partition: str | None = None) -> None:
         """Remove a partition with all its versions, if it is there."""
         folder = self._folder(asset, partition)

@@ -21,6 +21,7 @@ from slm_pipeline.gateway.identity import Identity
 from slm_pipeline.gateway.log_writer import LogWriter
 from slm_pipeline.gateway.model_call import COMMIT_SECONDS, ModelCalls
 from slm_pipeline.gateway.openapi import openapi
+from slm_pipeline.gateway.slm import SlmSide
 from slm_pipeline.gateway.upstreams import Upstreams
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.api_keys import KeyRole
@@ -39,6 +40,7 @@ class Gateway:
         self.upstreams = Upstreams(settings.upstreams)
         self.identity = Identity(call_log)
         self.writer = LogWriter(call_log, settings)
+        self.slm = SlmSide(settings)
 
     async def follow_keys(self) -> None:
         """Keys that are made or removed count within seconds."""
@@ -51,6 +53,7 @@ class Gateway:
 
     async def close(self) -> None:
         await self.upstreams.close()
+        self.slm.close()
         await asyncio.to_thread(self.writer.stop)
 
 
@@ -62,13 +65,14 @@ def make_app(settings: Settings, call_log: CallLog) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         gateway = app.state.gateway = Gateway(settings, call_log)
         for api in APIS:
-            calls = ModelCalls(api, gateway.upstreams, gateway.identity, gateway.writer, settings.max_request_mb << 20)
+            calls = ModelCalls(api, gateway.upstreams, gateway.identity, gateway.writer, gateway.slm, settings.max_request_mb << 20)
             app.router.routes.append(Route(f"/v1{api.path}", calls, methods=["POST"]))
-        following = asyncio.create_task(gateway.follow_keys())
+        following = [asyncio.create_task(of) for of in (gateway.follow_keys(), gateway.slm.follow())]
         try:
             yield
         finally:
-            following.cancel()
+            for task in following:
+                task.cancel()
             await gateway.close()
 
     routes += [

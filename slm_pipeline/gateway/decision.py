@@ -1,19 +1,15 @@
-"""Who answers a call: the one place where that is decided."""
+"""Who answers a call, and why."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from slm_pipeline.records import Json
-
 
 @dataclass(frozen=True)
 class Decision:
-    """The route of a call, and why it goes there."""
+    """The route of a call, and the reason: for the LLM, why no SLM answers. chance: that the SLM is right, as the router saw it before."""
 
     route: Literal["slm", "llm"]
     reason: str
-
-
-def decide(request: Json) -> Decision:
-    """The route of a request in OpenAI's chat form. There is no release yet, so the LLM answers everything."""
-    return Decision("llm", "no_release")
+    group: str | None = None
+    chance: float | None = None
+    release: str | None = None

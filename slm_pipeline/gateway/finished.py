@@ -14,7 +14,7 @@ class Finished:
     """`request` is in chat form, `response` is the answer in the API's own form.
 
     If there is no answer it is None and `error` says why; `partial` is what came before the error.
-    `attempts` are tries at upstreams as (upstream, error or "", milliseconds).
+    `attempts` are tries at upstreams as (upstream, error or "", milliseconds), `slm` is that of an SLM before.
     """
 
     id: str
@@ -30,6 +30,7 @@ class Finished:
     error: Json | None = None
     partial: Json | None = None
     attempts: list[tuple[str, str, float]] = field(default_factory=list)
+    slm: Attempt | None = None
 
 
 def call_of(finished: Finished, sessions: Sessions) -> AgentCall:
@@ -51,11 +52,19 @@ def call_of(finished: Finished, sessions: Sessions) -> AgentCall:
         request=finished.request,
         response=response,
         latency_ms=round(finished.latency_ms, 1),
-        route=Route(served_by="llm", reason=_reason(finished), attempts=_attempts(finished)),
+        route=_route(finished),
         api=finished.api.name,
         status=finished.status,
         origin=finished.caller.origin,
     )
+
+
+def _route(finished: Finished) -> Route:
+    decided = finished.decision
+    attempts = [*([finished.slm] if finished.slm else []), *_attempts(finished)]
+    known = {"group": decided.group, "release": decided.release, "p_ok": decided.chance}
+    known = {name: value for name, value in known.items() if value is not None}
+    return Route(served_by=decided.route, reason=_reason(finished), attempts=attempts, **known)
 
 
 def _reason(finished: Finished) -> str:

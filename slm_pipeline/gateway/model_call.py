@@ -1,6 +1,7 @@
 """One call of a model, from the request's first byte to the log: decided on, passed to an upstream, answered, recorded."""
 
 import asyncio
+import random
 import time
 import uuid
 from http import HTTPStatus
@@ -10,11 +11,12 @@ import orjson
 from slm_pipeline.gateway import metrics, sse
 from slm_pipeline.gateway.apis import DONE, Api
 from slm_pipeline.gateway.bodies import parse
-from slm_pipeline.gateway.decision import Decision, decide
+from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.errors import CallError
 from slm_pipeline.gateway.finished import Finished
 from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
 from slm_pipeline.gateway.log_writer import LogWriter
+from slm_pipeline.gateway.slm import SlmSide, Tried
 from slm_pipeline.gateway.upstreams import Ask, Reply, Upstreams
 from slm_pipeline.records import Json
 
@@ -25,8 +27,8 @@ COMMIT_SECONDS = 10.0  # sync mode: how long an answer waits for the log
 class ModelCalls:
     """The ASGI endpoint of one API."""
 
-    def __init__(self, api: Api, upstreams: Upstreams, identity: Identity, writer: LogWriter, max_bytes: int):
-        self.api, self.upstreams, self.identity, self.writer, self.max_bytes = api, upstreams, identity, writer, max_bytes
+    def __init__(self, api: Api, upstreams: Upstreams, identity: Identity, writer: LogWriter, slm: SlmSide, max_bytes: int):
+        self.api, self.upstreams, self.identity, self.writer, self.slm, self.max_bytes = api, upstreams, identity, writer, slm, max_bytes
 
     async def __call__(self, scope, receive, send) -> None:
         await _unless_client_leaves(receive, _Call(self, scope, send).run)
@@ -43,6 +45,7 @@ class _Call:
         self.ask: Ask | None = None
         self.caller: Caller | None = None
         self.decision = Decision("llm", "refused")
+        self.tried = Tried(self.decision)
         self.chat: Json = {}
         self.stream = None
         self.waited = 0.0  # beside the wait for an upstream's first byte, which `ask` counts
@@ -68,13 +71,38 @@ class _Call:
     async def _answer(self, body: bytes) -> None:
         self.ask = Ask(self.api, self._scope["query_string"].decode("latin-1"), _request(body), body, self.headers, self.caller)
         self.chat = self.api.request(self.ask.request)
-        self.decision = decide(self.chat)
+        reason = self.api.needs_upstream(self.ask.request)
+        if reason:
+            self.decision = Decision("llm", reason)
+        else:
+            await self._ask_slm()
+        if self.tried.response is not None:
+            await self._serve(self.api.says(self.tried.response, self.ask.request))
+            return
         reply = await self.gateway.upstreams.ask(self.ask)
         if reply.rest is not None:
             await self._pass_stream(reply)
         else:
             await self._record(200, reply.value)
             await self._respond(200, reply.body, reply.headers)
+
+    async def _ask_slm(self) -> None:
+        began = time.perf_counter()
+        self.tried = await self.gateway.slm.answer(self.chat, random.random())
+        self.decision = self.tried.decision
+        if self.tried.attempt is not None:
+            self.waited += time.perf_counter() - began
+
+    async def _serve(self, said: Json) -> None:
+        """An SLM's answer, in the API's own form, whole or as a stream: it was verified first."""
+        await self._record(200, said)
+        if not self.ask.streaming:
+            await self._respond(200, orjson.dumps(said), {"content-type": "application/json"})
+            return
+        await self._start(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
+        for event in self.api.events(said, self.ask.request):
+            await self._send({"type": "http.response.body", "body": event, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _pass_stream(self, reply: Reply) -> None:
         """Send the events on as they come, byte by byte. A failure ends the connection, never the stream."""
@@ -167,6 +195,7 @@ class _Call:
             error,
             partial,
             self.ask.attempts,
+            self.tried.attempt,
         )
         if response is not None:
             self.gateway.identity.spend(self.caller, _tokens(response))

@@ -56,6 +56,10 @@ class Engine:
         """Of the process that holds the model."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def __enter__(self) -> "Engine":
         return self
 

@@ -14,6 +14,7 @@ from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
 from slm_pipeline.s6_refine.release import build_release
 from slm_pipeline.s6_refine.release_panels import promises_table, router_metadata
+from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
 from slm_pipeline.s6_refine.routing import train_router
 from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard, without_times
 from slm_pipeline.settings import Settings, get_settings
@@ -140,6 +141,14 @@ def release() -> dg.MaterializeResult:
     written, fresh = build_release(settings)
     if written is None:
         return dg.MaterializeResult(metadata={"release": "none: no champion has a router"})
-    release = written.json("release")
-    metadata = {"release": written.digest, "new": fresh, "promises": dg.MetadataValue.md(promises_table(release))}
+    release, lake = written.json("release"), Lake(settings.lake)
+    if (rollout := read_rollout(lake)) != (offered := rollout.offered(written.digest)):
+        write_rollout(lake, offered)
+    metadata = {
+        "release": written.digest,
+        "new": fresh,
+        "serving": offered.serving or "none",
+        "on trial": offered.stage or "no",
+        "promises": dg.MetadataValue.md(promises_table(release)),
+    }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))

@@ -1,10 +1,11 @@
 """What the gateway serves: the champions of all groups with their routers, and what is promised of each. Immutable, named by its digest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 
+from slm_pipeline.checkers import checkers_of
+from slm_pipeline.inference import task_schemas
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
 from slm_pipeline.resources import tracking
@@ -15,19 +16,6 @@ from slm_pipeline.settings import Settings
 
 RELEASE, CLUSTERS = "s6_refine/release", "s3_cluster/task_clusters"
 MODELS = ("router.npz", "verifier.npz")
-
-
-@dataclass(frozen=True)
-class Served:
-    """How calls of a task are answered. threshold: the verifier's score from which an SLM's answer is served; None: by a checker that is
-    gold alone (`gold`), or never."""
-
-    threshold: float | None
-    gold: bool
-
-    @property
-    def ever(self) -> bool:
-        return self.gold or self.threshold is not None
 
 
 def build_release(settings: Settings) -> tuple[Artefact | None, bool]:
@@ -51,7 +39,7 @@ def build_release(settings: Settings) -> tuple[Artefact | None, bool]:
         "delta": settings.delta,
         "clusters": clusters.digest,
         "groups": {
-            group: facts[group] | {"certificates": found[group], "tasks": _tasks(lake, group, facts[group], found[group])}
+            group: facts[group] | {"certificates": found[group], "tasks": _tasks(lake, group, facts[group], found[group], settings)}
             for group in ready
         },
     }
@@ -71,10 +59,20 @@ def _uncertain(written: Artefact, facts: Json) -> pd.DataFrame:
     return rows[~rows["task"].isin(facts["gold"])]
 
 
-def _tasks(lake: Lake, group: str, facts: Json, found: Mapping[str, Json]) -> Json:
-    """By task of a group: `Served`."""
-    tasks = lake.read(EXAMPLES, group).json("tasks")
-    return {task: vars(Served(None if task in facts["gold"] else threshold(found, task), task in facts["gold"])) for task in tasks}
+def _tasks(lake: Lake, group: str, facts: Json, found: Mapping[str, Json], settings: Settings) -> Json:
+    """By task of a group, how its calls are answered: the `schema` that holds decoding, its `checker`'s file and text or None, and the
+    verifier's score from which an answer is served (`threshold`); None where a checker that is `gold` decides, or nothing is served."""
+    tasks, checkers = lake.read(EXAMPLES, group).json("tasks"), checkers_of(facts["checkers"], group, settings)
+    schemas = task_schemas(tasks)
+    return {
+        task: {
+            "schema": schemas[task],
+            "checker": [checkers[task].path.name, checkers[task].text] if task in checkers else None,
+            "gold": task in facts["gold"],
+            "threshold": None if task in facts["gold"] else threshold(found, task),
+        }
+        for task in tasks
+    }
 
 
 def told(release: Json) -> list[str]:
@@ -85,6 +83,31 @@ def told(release: Json) -> list[str]:
         for unit, found in of["certificates"].items():
             name = group if unit == WHOLE else f"{group}, task {unit}"
             lines.append(f"{name}: {found['told']} ({found['label']})")
+    return lines
+
+
+def release_names(lake: Lake) -> list[str]:
+    """All releases that were ever made, by name."""
+    return lake.versions(RELEASE)
+
+
+def differences(one: Json, other: Json) -> list[str]:
+    """What the second release has that the first has not, and the other way round, a line each."""
+    lines = []
+    for group in sorted(one["groups"].keys() | other["groups"].keys()):
+        before, after = (of["groups"].get(group) for of in (one, other))
+        if before is None or after is None:
+            lines.append(f"{group}: {'added' if before is None else 'gone'}")
+            continue
+        if before["adapter"] != after["adapter"]:
+            lines.append(f"{group}: adapter v{before['version']} on {before['base']}, then v{after['version']} on {after['base']}")
+        for unit in sorted(before["certificates"].keys() | after["certificates"].keys()):
+            told = [of["certificates"].get(unit, {}).get("told", "nothing") for of in (before, after)]
+            lines += [f"{group}, {unit}: {told[0]}; then {told[1]}"] if told[0] != told[1] else []
+        if before["gold"] != after["gold"]:
+            lines.append(f"{group}: {len(before['gold'])} tasks with a checker that is gold, then {len(after['gold'])}")
+    if one["clusters"] != other["clusters"]:
+        lines.append("other tasks: how calls are recognised has changed")
     return lines
 
 

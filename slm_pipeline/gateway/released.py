@@ -1,0 +1,152 @@
+"""A release in memory: whether one of its SLMs is to be asked a call, how, and whether its answer is to be served."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slm_pipeline.answering import KNOWN, Asked, Proposal, propose
+from slm_pipeline.checkers import Checker
+from slm_pipeline.gateway.decision import Decision
+from slm_pipeline.inference import Adapter, adapter_of, adapter_prompt
+from slm_pipeline.lake import Artefact
+from slm_pipeline.records import Json
+from slm_pipeline.resources.engine import Engine
+from slm_pipeline.router.models import Gatekeeper
+from slm_pipeline.router.outcomes import OutcomeModel
+from slm_pipeline.router.text import router_text
+from slm_pipeline.s3_cluster.assignment import Assigner
+from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
+from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
+from slm_pipeline.s5_finetune.fit import served
+from slm_pipeline.s6_refine.release import adapter_files
+from slm_pipeline.settings import Settings
+
+UNSUPPORTED = ("n", "logprobs", "top_logprobs", "logit_bias", "audio", "modalities", "prediction", "functions", "function_call")
+"""Options of a request that only the LLM knows what to do with, unless they say what is usual anyhow."""
+_FITS = KNOWN.index("fits")
+USUAL = (None, 1, False, 0, [], {}, ["text"], "auto")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A call that an SLM is asked: `key` of its engine, its prompt, and how its answer is judged. chance: that it is right."""
+
+    release: str
+    group: str
+    task: str
+    key: str
+    model: str
+    prompt: str
+    text: str
+    schema: Json | None
+    tools: tuple
+    asked: Asked
+    chance: float
+    threshold: float | None
+    gold: bool
+
+
+class Released:
+    """What `s6_refine/release` holds, checked and ready. Raises ValueError, KeyError or OSError if it is damaged."""
+
+    def __init__(self, written: Artefact, settings: Settings):
+        self.id, self.facts, self._settings = written.digest, written.json("release"), settings
+        clusters = written.json("clusters")
+        self._tasks = {task["key"]: task for task in clusters["tasks"]}
+        self._assigner = Assigner(clusters)
+        self._keepers: dict[str, Gatekeeper] = {}
+        self._adapters: dict[str, Adapter] = {}
+        self._bases: dict[str, BaseFiles] = {}
+        for group, of in self.facts["groups"].items():
+            models = (OutcomeModel.load(written.bytes(f"{group}.{name}.npz")) for name in ("router", "verifier"))
+            self._keepers[group] = Gatekeeper(*models, of["worth"])
+            self._adapters[group] = adapter_of(adapter_files(self.facts, group, written.lake))
+            self._bases[group] = ensure_base(of["base"], settings)
+
+    def engines(self) -> dict[str, str]:
+        """By the key of an engine, the group that it answers; only of groups that are served at all."""
+        groups = self.facts["groups"].items()
+        return {_key(group, of): group for group, of in groups if any(map(_ever, of["tasks"].values()))}
+
+    def start(self, key: str) -> Engine:
+        """The engine of a key, once it has answered; blocks. Raises RuntimeError with llama.cpp's message."""
+        group = self.engines()[key]
+        context = self._settings.max_prompt_tokens + self._settings.max_answer_tokens + 64
+        engine = Engine(*served(self._bases[group], self._adapters[group].folder), context)
+        engine.answer("?", None, 1)
+        return engine
+
+    def route(self, request: Json) -> Ready | Decision:
+        """How a request in chat form is asked; or that it goes to the LLM, and why."""
+        if odd := next((name for name in UNSUPPORTED if request.get(name) not in USUAL), None):
+            return Decision("llm", f"unsupported_{odd}")
+        if request.get("tool_choice") not in (None, "auto"):
+            return Decision("llm", "unsupported_tool_choice")
+        assigned = self._assigner.assign(request)
+        if assigned.task is None:
+            return Decision("llm", assigned.reason)
+        group = assigned.group
+        of = self.facts["groups"].get(group)
+        if of is None or assigned.task not in of["tasks"]:
+            return Decision("llm", assigned.reason or "not_released", group)
+        task = of["tasks"][assigned.task]
+        if not _ever(task):
+            return Decision("llm", "not_certified", group)
+        try:
+            messages, full = factor(request, self._tasks[assigned.task]), full_messages(request)
+        except TemplateChanged:
+            return Decision("llm", "template_changed", group)
+        text = router_text(messages)
+        chance = float(self._keepers[group].chance([text])[0])
+        if chance < self._keepers[group].worth:
+            return Decision("llm", "unlikely", group, chance)
+        adapter, base = self._adapters[group], self._bases[group]
+        checker = Checker(Path(task["checker"][0]), task["checker"][1]) if task["checker"] else None
+        return Ready(
+            self.id,
+            group,
+            assigned.task,
+            _key(group, of),
+            f"{group} v{of['version']}",
+            adapter_prompt(messages if adapter.form == "factored" else full, base.folder, self._settings),
+            text,
+            task["schema"],
+            tuple(adapter.tools.get(assigned.task, ())),
+            Asked(full, self._tasks[assigned.task].get("tools") or [], checker),
+            chance,
+            task["threshold"],
+            task["gold"],
+        )
+
+    def propose(self, ready: Ready) -> Callable[[Engine], Proposal]:
+        """What an engine is to do for a call."""
+        settings = self._settings
+
+        def work(engine: Engine) -> Proposal:
+            def ask(how):
+                return engine.answer(ready.prompt, ready.schema, settings.max_answer_tokens, ready.tools, how)
+
+            return propose(ask, ready.asked, settings.max_samples, settings.leeway, settings.seed)
+
+        return work
+
+    def verdict(self, ready: Ready, proposal: Proposal) -> tuple[str, float]:
+        """Why an SLM's answer is not to be served, "" if it is; and the verifier's score."""
+        known = proposal.known(ready.asked)
+        score = float(self._keepers[ready.group].scores([ready.text], [proposal.text], known[None])[0])
+        if ready.gold:
+            return "" if proposal.passed else "checker", score
+        if not proposal.text.strip():
+            return "empty_answer", score
+        if proposal.answer.tool_calls and known[_FITS] != 1:
+            return "invalid_arguments", score
+        return "" if score >= ready.threshold else "verifier", score
+
+
+def _ever(task: Json) -> bool:
+    """Whether any answer to calls of a task is served."""
+    return task["gold"] or task["threshold"] is not None
+
+
+def _key(group: str, of: Json) -> str:
+    return f"{group}:{of['adapter']}:{of['base']}"

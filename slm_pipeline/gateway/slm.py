@@ -1,0 +1,149 @@
+"""The SLMs in front of the LLM: they are asked first, and answer if their answer may be served."""
+
+import asyncio
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+
+from slm_pipeline.checkers import CheckerError
+from slm_pipeline.gateway.decision import Decision
+from slm_pipeline.gateway.engines import Engines, NotReady
+from slm_pipeline.gateway.released import Ready, Released
+from slm_pipeline.lake import Lake
+from slm_pipeline.records import Attempt, Json, response_of
+from slm_pipeline.resources.engine import Engine
+from slm_pipeline.s6_refine.release import RELEASE
+from slm_pipeline.s6_refine.rollout import Rollout, read_rollout
+from slm_pipeline.settings import Settings
+
+FOLLOW_SECONDS = 2.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of asking an SLM. response: in chat form, if it is to be served."""
+
+    decision: Decision
+    attempt: Attempt | None = None
+    response: Json | None = None
+
+
+class SlmSide:
+    """Follows the rollout, and answers by it."""
+
+    def __init__(self, settings: Settings):
+        self._settings, self._lake = settings, Lake(settings.lake)
+        self._releases: dict[str, Released] = {}
+        self._refused: set[str] = set()
+        self.rollout = Rollout()
+        self.engines = Engines(settings.engines, self._start)
+
+    async def follow(self) -> None:
+        """New releases and stages count within seconds; what cannot be loaded is refused, and what served goes on serving."""
+        while True:
+            try:
+                await self.refresh()
+            except Exception as error:  # the lake may be away for a while
+                log.warning("releases could not be read again: %s", str(error).splitlines()[0])
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def refresh(self) -> None:
+        """Take over what the lake says now, and begin to start the engines that this asks for."""
+        rollout = await asyncio.to_thread(read_rollout, self._lake)
+        wanted = {release for release in (rollout.serving, rollout.candidate) if release}
+        for release in wanted - self._releases.keys() - self._refused:
+            await self._take(release)
+        self._releases = {release: of for release, of in self._releases.items() if release in wanted}
+        self.rollout = rollout
+        keys = [key for release in self._in_order() for key in release.engines()]
+        self.engines.keep(set(keys))
+        for key in keys[: self._settings.engines]:
+            self.engines.load(key)
+
+    async def answer(self, request: Json, draw: float) -> Tried:
+        """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers."""
+        release = self._serving(draw)
+        return Tried(Decision("llm", "no_release")) if release is None else await self._ask(release, request)
+
+    async def shadow(self, request: Json) -> Attempt | None:
+        """What a release in shadow would have answered; None if it would not have been asked."""
+        if self.rollout.stage != "shadow" or (release := self._releases.get(self.rollout.candidate)) is None:
+            return None
+        return (await self._ask(release, request)).attempt
+
+    def close(self) -> None:
+        self.engines.close()
+
+    def _serving(self, draw: float) -> Released | None:
+        if self.rollout.stage == "canary" and draw < self._settings.canary_share and self.rollout.candidate in self._releases:
+            return self._releases[self.rollout.candidate]
+        return self._releases.get(self.rollout.serving)
+
+    def _in_order(self) -> list[Released]:
+        names = (self.rollout.serving, self.rollout.candidate)
+        return [self._releases[name] for name in names if name in self._releases]
+
+    async def _take(self, release: str) -> None:
+        written = await asyncio.to_thread(self._lake.version, RELEASE, None, release)
+        try:
+            if written is None:
+                raise ValueError("it is not in the lake")
+            self._releases[release] = await asyncio.to_thread(Released, written, self._settings)
+        except Exception as error:  # whatever is wrong with it: it is refused, and what served goes on serving
+            self._refused.add(release)
+            log.error("release %s is refused: %s: %.300s", release, type(error).__name__, error)
+
+    def _start(self, key: str) -> Engine:
+        release = next(of for of in self._releases.values() if key in of.engines())
+        return release.start(key)
+
+    async def _ask(self, release: Released, request: Json) -> Tried:
+        ready = release.route(request)
+        if isinstance(ready, Decision):
+            return Tried(ready)
+        began = time.perf_counter()
+        try:
+            proposal = await self.engines.run(ready.key, release.propose(ready), self._settings.slm_seconds)
+            reason, score = release.verdict(ready, proposal)
+        except (NotReady, CheckerError) as error:
+            reason = error.reason if isinstance(error, NotReady) else "checker_failed"
+            return Tried(_to_llm(ready, reason), _failed(ready, reason, began))
+        response = _response(ready, proposal)
+        attempt = Attempt(
+            model=ready.model,
+            response=response,
+            verdict="rejected" if reason else "accepted",
+            reason=reason,
+            tokens=proposal.tokens,
+            latency_ms=round((time.perf_counter() - began) * 1000, 1),
+            samples=proposal.samples,
+            score=round(score, 4),
+            release=ready.release,
+        )
+        if reason:
+            return Tried(_to_llm(ready, reason), attempt)
+        return Tried(Decision("slm", "checker" if ready.gold else "certified", ready.group, ready.chance, ready.release), attempt, response)
+
+
+def _to_llm(ready: Ready, reason: str) -> Decision:
+    return Decision("llm", reason, ready.group, ready.chance, ready.release)
+
+
+def _failed(ready: Ready, reason: str, began: float) -> Attempt | None:
+    """The attempt of an engine that could not answer; None if it was not even asked."""
+    if reason in ("slm_loading", "slm_failed", "slm_busy"):
+        return None
+    latency = round((time.perf_counter() - began) * 1000, 1)
+    return Attempt(model=ready.model, verdict="error", reason=reason, latency_ms=latency, release=ready.release)
+
+
+def _response(ready: Ready, proposal) -> Json:
+    """The answer as a chat completion, with ids that no other answer has."""
+    said = response_of(proposal.answer, ready.model)
+    for call in said["choices"][0]["message"].get("tool_calls", ()):
+        call["id"] = f"call_{uuid.uuid4().hex[:24]}"
+    usage = {"prompt_tokens": proposal.prompt_tokens, "completion_tokens": proposal.tokens}
+    usage["total_tokens"] = sum(usage.values())
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())} | said | {"usage": usage}
