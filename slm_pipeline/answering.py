@@ -39,7 +39,7 @@ class Proposal:
 
     text: as it was written, without what the checker takes out. agreement: share of `samples` that mean the same. log_prob,
     least_log_prob: mean and least of its tokens, in nats. checked: the checker's score of `text`; None without one. tokens, latency_ms:
-    of all samples.
+    of all samples. ended: whether it ended by itself, not at the limit of an answer's tokens.
     """
 
     text: str
@@ -52,6 +52,7 @@ class Proposal:
     prompt_tokens: int
     tokens: int
     latency_ms: float
+    ended: bool = True
 
     @property
     def passed(self) -> bool:
@@ -103,6 +104,7 @@ def propose(ask: Callable[[Sampling], Completion], asked: Asked, most: int, leew
         said[0].prompt_tokens,
         sum(completion.tokens for completion in said),
         sum(completion.latency_ms for completion in said),
+        said[won].ended,
     )
 
 

@@ -107,6 +107,11 @@ def wrong_arguments(target: Answer, given: Answer, tools: list[Json], leeway: Le
     return list(dict.fromkeys(f"{tool}.{name}" for tool, of in found for name, right in of.items() if not right))
 
 
+def same_answer(target: Answer, given: Answer, tools: list[Json], leeway: Leeway, similarity_pass: float) -> bool:
+    """Whether one answer does for the other: the same calls, or text of at least that similarity."""
+    return fidelity(given, target, tools, leeway) >= (similarity_pass if target.form == "text" else 1)
+
+
 def is_correct(given: Answer, gold: Answer, outcome: Json, tools: list[Json], leeway: Leeway = LEEWAY) -> bool:
     """Whether `given` agrees with gold, where `outcome` may widen what a single gold call accepts.
 

@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     max_malformed_share: float = Field(0.01, description="share of a run's calls without messages or answer that a check tolerates")
 
     # S2
+    audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
     canary_share: float = Field(0.01, ge=0, lt=1, description="share of training calls of which a copy with an invented secret is added")
 
     # S2: redaction
@@ -171,6 +172,7 @@ class Settings(BaseSettings):
     gateway_port: int = 8080
     engines: int = Field(3, ge=1, description="SLMs that are kept in memory at once; others are loaded when they are called for")
     slm_seconds: float = Field(20, gt=0, description="an SLM that takes longer is not waited for: the LLM answers")
+    audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
     canary_share: float = Field(0.1, gt=0, lt=1, description="share of calls that a release on trial answers as a canary")
     log_mode: Literal["batch", "sync"] = Field("batch", description="sync: an answer ends only when its call is committed")
     log_flush_seconds: float = Field(0.1, gt=0, description="batch: what a kill can cost")

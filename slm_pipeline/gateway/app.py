@@ -29,6 +29,7 @@ from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.settings import Settings
 
 REFRESH_SECONDS = 5.0
+COMPARING_SECONDS = 10.0  # that audits and answers in shadow have at the end
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,7 @@ class Gateway:
         self.identity = Identity(call_log)
         self.writer = LogWriter(call_log, settings)
         self.slm = SlmSide(settings)
+        self.endpoints: list[ModelCalls] = []
 
     async def follow_keys(self) -> None:
         """Keys that are made or removed count within seconds."""
@@ -52,6 +54,8 @@ class Gateway:
                 log.warning("API keys could not be read again: %s", str(error).splitlines()[0])
 
     async def close(self) -> None:
+        for calls in self.endpoints:
+            await calls.finish(COMPARING_SECONDS)
         await self.upstreams.close()
         self.slm.close()
         await asyncio.to_thread(self.writer.stop)
@@ -65,7 +69,8 @@ def make_app(settings: Settings, call_log: CallLog) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         gateway = app.state.gateway = Gateway(settings, call_log)
         for api in APIS:
-            calls = ModelCalls(api, gateway.upstreams, gateway.identity, gateway.writer, gateway.slm, settings.max_request_mb << 20)
+            calls = ModelCalls(api, gateway.upstreams, gateway.identity, gateway.writer, gateway.slm, settings)
+            gateway.endpoints.append(calls)
             app.router.routes.append(Route(f"/v1{api.path}", calls, methods=["POST"]))
         following = [asyncio.create_task(of) for of in (gateway.follow_keys(), gateway.slm.follow())]
         try:

@@ -14,7 +14,8 @@ class Finished:
     """`request` is in chat form, `response` is the answer in the API's own form.
 
     If there is no answer it is None and `error` says why; `partial` is what came before the error.
-    `attempts` are tries at upstreams as (upstream, error or "", milliseconds), `slm` is that of an SLM before.
+    `attempts` are tries at upstreams as (upstream, error or "", milliseconds), `slm` is that of an SLM before, `compared` one
+    that nobody waited for: an audit, or a release in shadow.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Finished:
     partial: Json | None = None
     attempts: list[tuple[str, str, float]] = field(default_factory=list)
     slm: Attempt | None = None
+    compared: Attempt | None = None
 
 
 def call_of(finished: Finished, sessions: Sessions) -> AgentCall:
@@ -61,7 +63,7 @@ def call_of(finished: Finished, sessions: Sessions) -> AgentCall:
 
 def _route(finished: Finished) -> Route:
     decided = finished.decision
-    attempts = [*([finished.slm] if finished.slm else []), *_attempts(finished)]
+    attempts = [*([finished.slm] if finished.slm else []), *_attempts(finished), *([finished.compared] if finished.compared else [])]
     known = {"group": decided.group, "release": decided.release, "p_ok": decided.chance}
     known = {name: value for name, value in known.items() if value is not None}
     return Route(served_by=decided.route, reason=_reason(finished), attempts=attempts, **known)

@@ -32,9 +32,9 @@ class LogWriter:
     """`put` hands over what is to be written; in `sync` mode its future is done once that is committed, in `batch` mode there is none."""
 
     def __init__(self, call_log: CallLog, settings: Settings):
-        self._log, self._sync = call_log, settings.log_mode == "sync"
+        self._log, self.sync = call_log, settings.log_mode == "sync"
         # half the interval: what comes in during a commit waits for its end, then for a window, then for a commit of its own
-        self._window = 0.0 if self._sync else settings.log_flush_seconds / 2
+        self._window = 0.0 if self.sync else settings.log_flush_seconds / 2
         self._queue: queue.Queue[tuple[Finished | Feedback, asyncio.Future | None]] = queue.Queue(settings.log_queue)
         self._sessions = Sessions(SESSIONS)
         self._stopping = threading.Event()
@@ -46,7 +46,7 @@ class LogWriter:
 
     def put(self, item: Finished | Feedback) -> asyncio.Future | None:
         """Queue an item; the future's result is the number of calls it concerned, None if the queue was full."""
-        wanted = self._sync or isinstance(item, Feedback)
+        wanted = self.sync or isinstance(item, Feedback)
         future = asyncio.get_running_loop().create_future() if wanted else None
         try:
             self._queue.put_nowait((item, future))

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections.abc import Coroutine
 from http import HTTPStatus
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from slm_pipeline.gateway import metrics, sse
 from slm_pipeline.gateway.apis import DONE, Api
 from slm_pipeline.gateway.bodies import parse
+from slm_pipeline.gateway.comparing import audited, shadowed
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.errors import CallError
 from slm_pipeline.gateway.finished import Finished
@@ -18,7 +20,8 @@ from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
 from slm_pipeline.gateway.log_writer import LogWriter
 from slm_pipeline.gateway.slm import SlmSide, Tried
 from slm_pipeline.gateway.upstreams import Ask, Reply, Upstreams
-from slm_pipeline.records import Json
+from slm_pipeline.records import Attempt, Json
+from slm_pipeline.settings import Settings
 
 CLIENT_LEFT = 499
 COMMIT_SECONDS = 10.0  # sync mode: how long an answer waits for the log
@@ -27,11 +30,24 @@ COMMIT_SECONDS = 10.0  # sync mode: how long an answer waits for the log
 class ModelCalls:
     """The ASGI endpoint of one API."""
 
-    def __init__(self, api: Api, upstreams: Upstreams, identity: Identity, writer: LogWriter, slm: SlmSide, max_bytes: int):
-        self.api, self.upstreams, self.identity, self.writer, self.slm, self.max_bytes = api, upstreams, identity, writer, slm, max_bytes
+    def __init__(self, api: Api, upstreams: Upstreams, identity: Identity, writer: LogWriter, slm: SlmSide, settings: Settings):
+        self.api, self.upstreams, self.identity, self.writer, self.slm, self.settings = api, upstreams, identity, writer, slm, settings
+        self.max_bytes = settings.max_request_mb << 20
+        self._begun: set[asyncio.Task] = set()
 
     async def __call__(self, scope, receive, send) -> None:
         await _unless_client_leaves(receive, _Call(self, scope, send).run)
+
+    def begin(self, work: Coroutine) -> None:
+        """Do something that no client waits for."""
+        task = asyncio.ensure_future(work)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """Let what was begun come to its end."""
+        if self._begun:
+            await asyncio.wait(self._begun, timeout=seconds)
 
 
 class _Call:
@@ -202,7 +218,7 @@ class _Call:
         elif partial is not None and self.ask.attempts:
             upstream, _, milliseconds = self.ask.attempts[-1]
             self.ask.attempts[-1] = (upstream, str(error.get("code")), milliseconds)
-        committed = self.gateway.writer.put(finished)
+        committed = await self._logged(finished)
         if committed is None or not waits:
             return
         began = time.perf_counter()
@@ -213,6 +229,37 @@ class _Call:
         self.waited += time.perf_counter() - began
         if not written:
             raise CallError(503, "The answer is withheld: the call could not be logged (log_mode is sync).", "log_unavailable")
+
+    async def _logged(self, finished: Finished) -> asyncio.Future | None:
+        """Hand a call to the log; if it is compared with another answer first, later, unless the client's answer waits for the log."""
+        comparing = self._comparing(finished)
+        if comparing is None:
+            return self.gateway.writer.put(finished)
+
+        async def compared() -> asyncio.Future | None:
+            finished.compared = await comparing
+            return self.gateway.writer.put(finished)
+
+        if self.gateway.writer.sync:
+            return await compared()
+        self.gateway.begin(compared())
+        return None
+
+    def _comparing(self, finished: Finished) -> Coroutine | None:
+        """An audit of what an SLM served, or the release in shadow beside what the LLM said."""
+        slm, settings = self.gateway.slm, self.gateway.settings
+        if finished.response is None:
+            return None
+        said = self.api.response(finished.response)
+        if self.decision.route == "slm":
+            return self._audit(said) if random.random() < settings.audit_share else None
+        return shadowed(slm, self.chat, said, settings) if slm.shadows and self.api.says else None
+
+    async def _audit(self, said: Json) -> Attempt:
+        attempt = await audited(self.gateway.upstreams, self.ask, self.chat, said, self.gateway.settings)
+        if attempt.role == "teacher":
+            await self.gateway.slm.audited(self.decision, attempt.agrees)
+        return attempt
 
     def _count(self, status: int) -> None:
         metrics.calls.labels(self.api.name, self.decision.route, status).inc()

@@ -18,11 +18,23 @@ from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s5_finetune.fit import served
+from slm_pipeline.s6_refine.certification import WHOLE
 from slm_pipeline.s6_refine.release import adapter_files
 from slm_pipeline.settings import Settings
 
-UNSUPPORTED = ("n", "logprobs", "top_logprobs", "logit_bias", "audio", "modalities", "prediction", "functions", "function_call")
-"""Options of a request that only the LLM knows what to do with, unless they say what is usual anyhow."""
+UNSUPPORTED = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "logit_bias": (None, {}),
+    "audio": (None,),
+    "modalities": (None, ["text"]),
+    "prediction": (None,),
+    "functions": (None, []),
+    "function_call": (None, "auto", "none"),
+    "tool_choice": (None, "auto"),
+}
+"""Options of a request that only the LLM knows what to do with, and the values that ask for nothing unusual."""
 _FITS = KNOWN.index("fits")
 USUAL = (None, 1, False, 0, [], {}, ["text"], "auto")
 
@@ -68,6 +80,11 @@ class Released:
         groups = self.facts["groups"].items()
         return {_key(group, of): group for group, of in groups if any(map(_ever, of["tasks"].values()))}
 
+    def risks(self) -> dict[str, float]:
+        """By group, how often a served answer may be another one than the LLM's (`certification`)."""
+        groups = self.facts["groups"].items()
+        return {group: max(self.facts["alpha"], of["certificates"][WHOLE]["disagrees"]) for group, of in groups}
+
     def start(self, key: str) -> Engine:
         """The engine of a key, once it has answered; blocks. Raises RuntimeError with llama.cpp's message."""
         group = self.engines()[key]
@@ -78,10 +95,8 @@ class Released:
 
     def route(self, request: Json) -> Ready | Decision:
         """How a request in chat form is asked; or that it goes to the LLM, and why."""
-        if odd := next((name for name in UNSUPPORTED if request.get(name) not in USUAL), None):
+        if odd := next((name for name, usual in UNSUPPORTED.items() if request.get(name) not in usual), None):
             return Decision("llm", f"unsupported_{odd}")
-        if request.get("tool_choice") not in (None, "auto"):
-            return Decision("llm", "unsupported_tool_choice")
         assigned = self._assigner.assign(request)
         if assigned.task is None:
             return Decision("llm", assigned.reason)
@@ -136,6 +151,8 @@ class Released:
         score = float(self._keepers[ready.group].scores([ready.text], [proposal.text], known[None])[0])
         if ready.gold:
             return "" if proposal.passed else "checker", score
+        if not proposal.ended:
+            return "broke_off", score
         if not proposal.text.strip():
             return "empty_answer", score
         if proposal.answer.tool_calls and known[_FITS] != 1:

@@ -10,11 +10,12 @@ from slm_pipeline.checkers import CheckerError
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.engines import Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
+from slm_pipeline.gateway.watch import Watch
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Attempt, Json, response_of
 from slm_pipeline.resources.engine import Engine
 from slm_pipeline.s6_refine.release import RELEASE
-from slm_pipeline.s6_refine.rollout import Rollout, read_rollout
+from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.settings import Settings
 
 FOLLOW_SECONDS = 2.0
@@ -38,6 +39,7 @@ class SlmSide:
         self._releases: dict[str, Released] = {}
         self._refused: set[str] = set()
         self.rollout = Rollout()
+        self._watches: dict[str, Watch] = {}
         self.engines = Engines(settings.engines, self._start)
 
     async def follow(self) -> None:
@@ -57,6 +59,7 @@ class SlmSide:
             await self._take(release)
         self._releases = {release: of for release, of in self._releases.items() if release in wanted}
         self.rollout = rollout
+        self._watches = {name: self._watches.get(name) or Watch(release.risks()) for name, release in self._releases.items()}
         keys = [key for release in self._in_order() for key in release.engines()]
         self.engines.keep(set(keys))
         for key in keys[: self._settings.engines]:
@@ -72,6 +75,16 @@ class SlmSide:
         if self.rollout.stage != "shadow" or (release := self._releases.get(self.rollout.candidate)) is None:
             return None
         return (await self._ask(release, request)).attempt
+
+    @property
+    def shadows(self) -> bool:
+        """Whether a release is in shadow."""
+        return self.rollout.stage == "shadow" and self.rollout.candidate in self._releases
+
+    async def audited(self, decision: Decision, agrees: bool) -> None:
+        """The LLM was asked a call that an SLM had served, and said the same or not."""
+        if watch := self._watches.get(decision.release):
+            await self._roll_back(decision.release, watch.audited(decision.group, agrees))
 
     def close(self) -> None:
         self.engines.close()
@@ -109,7 +122,11 @@ class SlmSide:
             reason, score = release.verdict(ready, proposal)
         except (NotReady, CheckerError) as error:
             reason = error.reason if isinstance(error, NotReady) else "checker_failed"
-            return Tried(_to_llm(ready, reason), _failed(ready, reason, began))
+            failed = _failed(ready, reason, began)
+            if failed is not None:
+                await self._saw(release.id, error=True, served=False)
+            return Tried(_to_llm(ready, reason), failed)
+        await self._saw(release.id, error=False, served=not reason)
         response = _response(ready, proposal)
         attempt = Attempt(
             model=ready.model,
@@ -125,6 +142,25 @@ class SlmSide:
         if reason:
             return Tried(_to_llm(ready, reason), attempt)
         return Tried(Decision("slm", "checker" if ready.gold else "certified", ready.group, ready.chance, ready.release), attempt, response)
+
+    async def _saw(self, release: str, error: bool, served: bool) -> None:
+        if watch := self._watches.get(release):
+            await self._roll_back(release, watch.tried(error, served))
+
+    async def _roll_back(self, release: str, reason: str) -> None:
+        """Away with a release that does badly, if there is a reason and it is still in service or on trial."""
+        if not reason:
+            return
+        self._watches.pop(release)
+
+        def change() -> None:
+            rollout = read_rollout(self._lake)
+            if release == (rollout.candidate or rollout.serving):
+                write_rollout(self._lake, rollout.rolled_back(reason))
+
+        log.error("release %s is rolled back: %s", release, reason)
+        await asyncio.to_thread(change)
+        await self.refresh()
 
 
 def _to_llm(ready: Ready, reason: str) -> Decision:

@@ -23,13 +23,14 @@ CANONICAL = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", "
 @dataclass(frozen=True)
 class Completion:
     """What the model wrote, and what it took; `latency_ms` is wall time from request to last token. `log_probs`: of each token that it
-    wrote, before a schema took others away, in nats; empty unless asked for."""
+    wrote, before a schema took others away, in nats; empty unless asked for. ended: whether it ended by itself, not at its limit."""
 
     text: str
     prompt_tokens: int
     tokens: int
     latency_ms: float
     log_probs: tuple[float, ...] = ()
+    ended: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Engine:
 
         text, tokens = write(ask, schema, tools, max_tokens)
         told = tuple(value for completion in asked for value in completion.log_probs)
-        return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000, told)
+        return Completion(text, asked[0].prompt_tokens, tokens, (perf_counter() - start) * 1000, told, asked[-1].ended)
 
     def _complete(
         self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = (), how: Sampling | None = None
@@ -130,7 +131,9 @@ class Engine:
         elapsed = (perf_counter() - start) * 1000
         choice = reply["choices"][0]
         told = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
-        return Completion(choice["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed, told)
+        return Completion(
+            choice["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed, told, choice["finish_reason"] != "length"
+        )
 
     def _ask(self, body: Json) -> Json:
         try:

@@ -53,7 +53,14 @@ def _certificate(rows: pd.DataFrame, alpha: float, delta: float) -> Json:
     validation, calibration = (_calls(rows[rows["split"] == split]) for split in ("validation", "calibration"))
     found = certify(validation, calibration, alpha, delta)
     label = "fidelity" if (rows["judged_by"] == "teacher").any() else "correctness"
-    return found.json() | {"label": label, "told": found.told()}
+    return found.json() | {"label": label, "told": found.told(), "disagrees": _disagrees(rows, found.threshold)}
+
+
+def _disagrees(rows: pd.DataFrame, threshold: float | None) -> float:
+    """How often a served answer is not the LLM's, by the calibration split: what audits are held against; with one more of either kind."""
+    known = rows[(rows["split"] == "calibration") & rows["agrees"].notna()]
+    served = known[known["score"] >= (-1 if threshold is None else threshold)]
+    return float(((1 - served["agrees"]).sum() + 1) / (len(served) + 2))
 
 
 def _calls(rows: pd.DataFrame) -> Calls:

@@ -2,6 +2,7 @@
 certificate are made from."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 
 import pandas as pd
@@ -12,7 +13,7 @@ from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.records import Answer, Json, answer_of
 from slm_pipeline.router.text import router_text
 from slm_pipeline.s6_refine.evaluation import given_answer
-from slm_pipeline.scores import fidelity, is_correct
+from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings
 
 SPLITS = ("validation", "calibration")
@@ -31,6 +32,7 @@ COLUMNS = {
     "slm": "float64",
     "llm": "float64",
     "judged_by": "str",
+    "agrees": "float64",
 }
 
 
@@ -45,7 +47,7 @@ def outcomes(
     """COLUMNS for every validation and calibration example. `answer(example, asked)` is the SLM's.
 
     text: what the router sees. known: the verifier's numbers (`answering.KNOWN`). slm, llm: 1 if right, else 0; judged_by: "checker",
-    "gold", or "teacher": then the LLM counts as right, and the SLM if it says the same.
+    "gold", or "teacher": then the LLM counts as right, and the SLM if it says the same. agrees: 1 if it does; NaN where no LLM was asked.
     """
     rows = []
     for example in examples[examples["split"].isin(SPLITS)].to_dict("records"):
@@ -57,7 +59,7 @@ def outcomes(
             {key: example[key] for key in ("id", "session_id", "task", "split")}
             | {"text": router_text(json.loads(example["messages"])), "answer": proposal.text, "known": proposal.known(asked).tolist()}
             | {"samples": proposal.samples, "tokens": proposal.tokens, "latency_ms": proposal.latency_ms, "passed": proposal.passed}
-            | {"slm": float(slm), "llm": float(llm), "judged_by": by}
+            | {"slm": float(slm), "llm": float(llm), "judged_by": by, "agrees": _agrees(example, proposal.answer, tools, settings)}
         )
         on_done()
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
@@ -77,12 +79,14 @@ def judged(example: Mapping, given: Answer, asked: Asked, settings: Settings) ->
     if gold:
         right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in (given, teacher)]
         return right[0], right[1], "gold"
-    return same_answer(target_answer(example), given, tools, settings), True, "teacher"
+    return same_answer(target_answer(example), given, tools, settings.leeway, settings.similarity_pass), True, "teacher"
 
 
-def same_answer(target: Answer, given: Answer, tools: list[Json], settings: Settings) -> bool:
-    """Whether one answer does for the other: the same calls, or text that is similar enough (`similarity_pass`)."""
-    return fidelity(given, target, tools, settings.leeway) >= (settings.similarity_pass if target.form == "text" else 1)
+def _agrees(example: Mapping, given: Answer, tools: list[Json], settings: Settings) -> float:
+    recorded = example["teacher_answer"]
+    if not isinstance(recorded, str):
+        return math.nan
+    return float(same_answer(given_answer(recorded, tools), given, tools, settings.leeway, settings.similarity_pass))
 
 
 def _passes(asked: Asked, answer: Answer) -> bool:

@@ -1,0 +1,196 @@
+"""An SLM answers first, where it may; the LLM answers the rest, and every call stands in the log with who answered and why."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from slm_pipeline.lake import Lake
+from slm_pipeline.s6_refine.release import RELEASE
+from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
+from slm_pipeline_tests.gateway.conftest import running_gateway
+from slm_pipeline_tests.gateway.recorded_upstream import eventually, recorded_upstream
+from slm_pipeline_tests.gateway.released import make_release, request, rewritten
+from slm_pipeline_tests.test_whole_loop import SETTINGS
+
+LOADED = 60  # seconds that an engine may take to start
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """A gateway in front of the recorded upstream, in a home whose release serves; its lake, and the release's name."""
+    home = tmp_path_factory.mktemp("released")
+    variables = SETTINGS | {"SLM_DAGSTER_HOME": str(home / "dagster"), "SLM_KEYS": str(home / "keys")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (variables | {"SLM_HOME": str(home)}).items():
+            patch.setenv(name, value)
+        release = make_release(home)
+        with recorded_upstream() as upstream, running_gateway(home, upstream, **variables) as gateway:
+            yield gateway, Lake(str(home / "lake")), release
+
+
+@pytest.fixture
+def served(released):
+    """The same, with that release in service and its engine running."""
+    gateway, lake, release = released
+    write_rollout(lake, Rollout().offered(release).promoted().promoted())
+    until_served(gateway)
+    gateway.upstream.requests.clear()
+    return gateway, lake, release
+
+
+def post(gateway, body, path="/v1/chat/completions"):
+    return httpx2.post(gateway.url + path, json=body, timeout=60)
+
+
+def until_served(gateway, route="slm"):
+    deadline = time.monotonic() + LOADED
+    while (answer := post(gateway, request())).headers["x-slm-route"] != route:
+        assert time.monotonic() < deadline, (Path(gateway.settings.home) / "gateway.out").read_text()[-3000:]
+        time.sleep(0.3)
+    return answer
+
+
+def newest(gateway):
+    return gateway.calls()[-1]
+
+
+def test_an_answer_of_the_slm_is_an_openai_answer_and_the_log_says_whose(served):
+    gateway, _, release = served
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none")
+    answer = client.chat.completions.create(**request())
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name in ("get_weather", "get_time")
+    assert isinstance(json.loads(call.function.arguments), dict)
+    assert answer.choices[0].finish_reason == "tool_calls"
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0
+    assert gateway.upstream.requests == []
+    logged = newest(gateway)
+    assert (logged.route.served_by, logged.route.reason, logged.route.release) == ("slm", "certified", release)
+    assert 0 <= logged.route.p_ok <= 1
+    (attempt,) = logged.route.attempts
+    assert (attempt.verdict, attempt.role) == ("accepted", "slm")
+    assert logged.response["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == call.function.name
+
+
+def test_a_stream_says_the_same_as_the_whole_answer(served):
+    gateway, *_ = served
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none")
+    whole = client.chat.completions.create(**request()).choices[0].message.tool_calls[0].function
+    with client.chat.completions.stream(**request(), stream_options={"include_usage": True}) as stream:
+        streamed = stream.get_final_completion()
+    function = streamed.choices[0].message.tool_calls[0].function
+    assert (function.name, json.loads(function.arguments)) == (whole.name, json.loads(whole.arguments))
+    assert streamed.usage.completion_tokens > 0
+    assert gateway.upstream.requests == []
+    assert newest(gateway).route.served_by == "slm"
+
+
+def test_other_apis_get_their_own_form(served):
+    gateway, *_ = served
+    tools = [of["function"] for of in request()["tools"]]
+    claude = anthropic.Anthropic(base_url=gateway.url, api_key="none")
+    described = [{"name": of["name"], "description": of["description"], "input_schema": of["parameters"]} for of in tools]
+    asked = {"model": "teacher", "max_tokens": 100, "messages": request()["messages"], "tools": described}
+    message = claude.messages.create(**asked)
+    assert message.stop_reason == "tool_use"
+    assert message.content[0].name in {of["name"] for of in tools}
+    with claude.messages.stream(**asked) as stream:
+        assert stream.get_final_message().content[0].input == message.content[0].input
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none")
+    described = [{"type": "function", **of} for of in tools]
+    asked = {"model": "teacher", "input": request()["messages"][0]["content"], "tools": described, "store": False}
+    response = client.responses.create(**asked)
+    assert response.output[0].type == "function_call"
+    with client.responses.stream(**asked) as stream:
+        assert stream.get_final_response().output[0].arguments == response.output[0].arguments
+    assert [(call.route.served_by, call.route.reason) for call in gateway.calls()[-4:]] == [("slm", "certified")] * 4
+    client.responses.create(**asked | {"store": True})
+    assert newest(gateway).route.reason == "stored_response", "a later call may name it, and only the upstream would know it"
+
+
+def test_a_tool_that_is_described_otherwise_by_one_byte_goes_to_the_llm(served):
+    gateway, *_ = served
+    changed = request()
+    changed["tools"][0]["function"]["description"] += "."
+    answer = post(gateway, changed)
+    assert answer.headers["x-slm-route"] == "llm"
+    assert newest(gateway).route.reason == "template_changed"
+    assert len(gateway.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("option", [{"n": 2}, {"logprobs": True}, {"tool_choice": "required"}])
+def test_what_an_slm_cannot_do_the_llm_does(served, option):
+    gateway, *_ = served
+    assert post(gateway, request(**option)).headers["x-slm-route"] == "llm"
+    assert newest(gateway).route.reason == f"unsupported_{next(iter(option))}"
+
+
+def test_a_killed_engine_costs_no_answer_and_comes_back(served):
+    gateway, *_ = served
+    os.kill(engine_of(gateway), signal.SIGKILL)
+    answers = [post(gateway, request()) for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert "llm" in {answer.headers["x-slm-route"] for answer in answers}
+    until_served(gateway)
+    reasons = {call.route.reason for call in gateway.calls() if call.route}
+    assert "slm_died" in reasons
+
+
+def test_while_the_upstream_is_down_the_slm_serves_and_others_hear_why(served):
+    gateway, *_ = served
+    with gateway.upstream.down():
+        assert post(gateway, request()).headers["x-slm-route"] == "slm"
+        refused = post(gateway, request(n=2))
+    assert refused.status_code in (502, 503)
+    assert refused.json()["error"]["code"]
+    assert newest(gateway).failed
+
+
+def test_a_damaged_release_is_refused_and_the_old_one_serves_on(served):
+    gateway, lake, release = served
+    written = lake.version(RELEASE, None, release)
+    (group,) = written.json("release")["groups"]
+    broken = rewritten(lake, written, {f"{group}.router.npz": b"no arrays"})
+    rollout = read_rollout(lake)
+    write_rollout(lake, rollout.offered(broken).promoted().promoted())
+    time.sleep(4)
+    assert post(gateway, request()).status_code == 200
+    assert newest(gateway).route.release in (release, None)
+    write_rollout(lake, read_rollout(lake).rolled_back("damaged"))
+    until_served(gateway)
+    assert newest(gateway).route.release == release
+
+
+def test_a_release_in_shadow_serves_nothing_and_is_compared(served):
+    gateway, lake, release = served
+    write_rollout(lake, Rollout().offered(release))
+    until_served(gateway, "llm")
+    before = len(gateway.calls())
+    answers = [post(gateway, request(f"weather in Oslo number {i}")) for i in range(3)]
+    assert {answer.headers["x-slm-route"] for answer in answers} == {"llm"}
+    assert eventually(lambda: len(gateway.calls()) == before + 3, seconds=30)
+    routes = [call.route for call in gateway.calls()[before:]]
+    assert {route.served_by for route in routes} == {"llm"}
+    shadows = [attempt for route in routes for attempt in route.attempts if attempt.role == "shadow"]
+    assert len(shadows) == 3
+    assert {attempt.verdict for attempt in shadows} == {"rejected"}, "it says something else than the LLM"
+
+
+def engine_of(gateway) -> int:
+    """The process id of the gateway's engine."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                command, parent = (folder / "cmdline").read_bytes(), (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except OSError:
+                continue
+            if b"llama_process" in command and int(parent) == gateway.process.pid:
+                return int(folder.name)
+    raise AssertionError("no engine runs")
