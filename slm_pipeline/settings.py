@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     )
     training_method: Literal["lora", "alora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
     lora_rank: int = 16
-    lora_upper_layers: float = Field(0.4, description="share of layers, from the top, that carry LoRA")
+    lora_upper_layers: float = Field(1.0, gt=0, le=1, description="share of layers, from the top, that carry LoRA")
     learning_rate: float = 1.5e-3
     epochs: int = 3
     batch_size: int = 8

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import HashingVectorizer
 
 COLUMNS = 2**18
 WORD = re.compile(r"\w\w+")
@@ -21,12 +21,16 @@ def grams(text: str) -> Iterator[str]:
     yield from (f"{one} {other}" for one, other in pairwise(words))
 
 
-_hashing = HashingVectorizer(analyzer=grams, n_features=COLUMNS, alternate_sign=False, norm=None, dtype=np.float64)
+@lru_cache(maxsize=1)
+def _hashing():
+    from sklearn.feature_extraction.text import HashingVectorizer  # here: Dagster's definitions are loaded often, and reach this module
+
+    return HashingVectorizer(analyzer=grams, n_features=COLUMNS, alternate_sign=False, norm=None, dtype=np.float64)
 
 
 def counts(texts: Sequence[str]) -> csr_matrix:
     """How often each gram occurs, sparse, of shape (len(texts), COLUMNS), damped: 1 + log(count)."""
-    found = _hashing.transform(texts)
+    found = _hashing().transform(texts)
     found.data = 1 + np.log(found.data)
     return found
 

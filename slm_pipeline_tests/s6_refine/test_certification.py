@@ -15,7 +15,7 @@ def calls(n, wrong, task="one", judged_by="gold", seed=0, informative=True):
         score = draws.random(n) * 0.5 + (np.where(lost, 0.0, 0.5) if informative else 0.25)
         rows.append(
             pd.DataFrame({"session_id": [f"{task}{split}{i}" for i in range(n)], "task": task, "split": split, "score": score}).assign(
-                slm=1.0 - lost, llm=1.0, judged_by=judged_by
+                slm=1.0 - lost, llm=1.0, judged_by=judged_by, agrees=1.0 - lost
             )
         )
     return pd.concat(rows, ignore_index=True)
