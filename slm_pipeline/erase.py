@@ -20,12 +20,14 @@ from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.curation import client_pseudonym
 from slm_pipeline.s2_curate.repeats import CURATED, FILE
 from slm_pipeline.s3_cluster.registry import only_keys
+from slm_pipeline.s6_refine.release import RELEASE
+from slm_pipeline.s6_refine.rollout import ROLLOUT, read_rollout, write_rollout
 from slm_pipeline.settings import Settings
 
 RAW = "s1_collect/raw_calls"
 CLUSTERS, ASSIGNMENTS, EXAMPLES = "s3_cluster/task_clusters", "s3_cluster/task_assignments", "s3_cluster/task_examples"
 ADAPTER = "s5_finetune/adapter"
-OF_TEST_CALLS = ("s6_refine/eval_report", "s6_refine/base_answers")
+OF_CALLS_NOT_TRAINED_ON = ("s6_refine/eval_report", "s6_refine/base_answers", "s6_refine/router_model")
 QUOTES_PROMPTS = "task_clusters"  # the only asset whose panel in Dagster does
 
 
@@ -63,8 +65,11 @@ def erase(client_id: str, settings: Settings, console: Console) -> Erased:
     ids = _leave_curated(lake, client)
     if ids:
         erased.curated, erased.groups = len(ids), _leave_groups(lake, ids, settings)
+        served = _leave_releases(lake)
         _forget_history(instance, settings)
         _make_again(settings, instance, lake, erased.groups)
+        if served and (rollout := read_rollout(lake)).candidate:  # the groups that have nothing of the client go on as they were
+            write_rollout(lake, rollout.promoted("after an erasure").promoted("after an erasure"))
     return erased
 
 
@@ -110,10 +115,18 @@ def _leave_groups(lake: Lake, ids: set[str], settings: Settings) -> list[str]:
             known = lake.read(ERASED, group)
             lake.write(ERASED, group, {"adapters": sorted({adapter.digest, *(known.json("adapters") if known else ())})})
             tracking.mark_erased(settings, group)
-        for asset in (EXAMPLES, *OF_TEST_CALLS):
+        for asset in (EXAMPLES, *OF_CALLS_NOT_TRAINED_ON):
             lake.delete(asset, group)
         shutil.rmtree(settings.checkpoints / group, ignore_errors=True)
     return sorted(groups)
+
+
+def _leave_releases(lake: Lake) -> bool:
+    """Delete all releases, for each has the templates of all tasks; says whether one was in service. Gateways follow within seconds."""
+    served = read_rollout(lake).serving is not None
+    lake.delete(RELEASE)
+    lake.delete(ROLLOUT)
+    return served
 
 
 def _forget_history(instance: dg.DagsterInstance, settings: Settings) -> None:

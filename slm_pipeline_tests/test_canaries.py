@@ -110,6 +110,7 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
     from slm_pipeline.run import Loop
     from slm_pipeline.s1_collect.call_log import CallLog
     from slm_pipeline.s1_collect.roles import Role
+    from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
 
     with recorded_upstream() as upstream, running_gateway(home, upstream) as gateway:
         through_the_gateway(gateway, range(0, 300, 2))
@@ -125,6 +126,11 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
 
     run()
     lake, settings = Lake(get_settings().lake), get_settings()
+    for group in lake.partitions("s5_finetune/adapter"):
+        tracking.promote(settings, group, "1")
+    run()
+    released = lake.read("s6_refine/release").json("release")
+    write_rollout(lake, read_rollout(lake).promoted().promoted())
     clusters = lake.read("s3_cluster/task_clusters").json("clusters")
     curated = {word for _, word in found(canaries, home)}
     assert curated, "words are in the curated data"
@@ -135,6 +141,7 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
     of_gateway = erase("local", settings, Console(file=io.StringIO()))
     assert of_gateway.logged == 151
     assert found(canaries, home) == set(), "after the erasure"
+    assert released["groups"], "there was a release that knew these tasks"
     log = CallLog(settings, Role.PIPELINE)
     assert {call.client_id for day in log.days() for call in log.read(day)} == {KEPT}
     trained = set(erased.groups) & set(lake.partitions("s5_finetune/adapter"))
