@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
 
 from slm_pipeline.cli_export import export
 from slm_pipeline.cli_models import device, models
@@ -105,6 +106,17 @@ def status() -> None:
 
     with _log_errors():
         print_status(get_settings(), console)
+
+
+@app.command()
+def report() -> None:
+    """Print how much of the traffic SLMs can take, by task, with intervals."""
+    from slm_pipeline.lake import Lake
+
+    written = Lake(get_settings().lake).read("s6_refine/replaceability")
+    if written is None:
+        _fail("There is no report yet: `slm run` makes one.")
+    console.print(Markdown(written.bytes("replaceability.md").decode()))
 
 
 @app.command()

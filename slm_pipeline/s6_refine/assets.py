@@ -7,19 +7,21 @@ from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.partitions import groups
 from slm_pipeline.plots import as_markdown_image, groups_png, scores_png
 from slm_pipeline.resources import tracking
+from slm_pipeline.s3_cluster.traffic import by_task, read_traffic
 from slm_pipeline.s6_refine.asking import evaluate
 from slm_pipeline.s6_refine.evaluation import metrics
 from slm_pipeline.s6_refine.failures import ASSIGNMENT_COLUMNS, CURATED_COLUMNS, count_failures, totals_table
 from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
-from slm_pipeline.s6_refine.release import build_release
-from slm_pipeline.s6_refine.release_panels import promises_table, router_metadata
+from slm_pipeline.s6_refine.release import CLUSTERS, build_release
+from slm_pipeline.s6_refine.release_panels import promises_table, replaceability_markdown, router_metadata
+from slm_pipeline.s6_refine.replaceability import replaceability as measure_replaceability
 from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
-from slm_pipeline.s6_refine.routing import train_router
+from slm_pipeline.s6_refine.routing import ROUTER, train_router
 from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard, without_times
 from slm_pipeline.settings import Settings, get_settings
 
-FAILURES, SCOREBOARD = "s6_refine/fallback_failures", "s6_refine/scoreboard"
+FAILURES, SCOREBOARD, REPLACEABILITY = "s6_refine/fallback_failures", "s6_refine/scoreboard", "s6_refine/replaceability"
 CURATED, ASSIGNMENTS = "s2_curate/curated_calls", "s3_cluster/task_assignments"
 OWNERS = ["team:slm_pipeline"]
 
@@ -91,6 +93,25 @@ def scoreboard() -> dg.MaterializeResult:
         "plot": dg.MetadataValue.md(as_markdown_image(plot, "accuracy by group")),
         "champions": board["champions"],
     } | {f"pooled_{metric}": dg.MetadataValue.json(figures) for metric, figures in board["pooled"].items()}
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
+
+
+@dg.asset(group_name="s6_refine", kinds={"markdown"}, owners=OWNERS, deps=["router_model", "task_assignments"])
+def replaceability() -> dg.MaterializeResult:
+    """What share of all calls and tokens SLMs can take without losing more than a stated margin of answers that the LLM gets right, with
+    intervals, by task; beside what the paper estimates for three agents."""
+    settings = get_settings()
+    lake = Lake(settings.lake)
+    clusters = lake.read(CLUSTERS)
+    if clusters is None:
+        return dg.MaterializeResult(metadata={"replaceability": "no tasks are known yet"})
+    tasks = clusters.json("clusters")["tasks"]
+    outcomes = {group: lake.read(ROUTER, group).table("outcomes") for group in lake.partitions(ROUTER)}
+    counts, groups = by_task(read_traffic(lake)), {task["key"]: task["group"] for task in tasks}
+    found = measure_replaceability(outcomes, counts, groups, settings.noninferiority_margin, settings.bootstrap_samples, settings.seed)
+    text = replaceability_markdown(found, {task["key"]: task["name"] for task in tasks})
+    artefact = lake.write(REPLACEABILITY, None, {"replaceability": found, "replaceability.md": text})
+    metadata = {"replaceability": dg.MetadataValue.md(text), "share of calls": dg.MetadataValue.json(found["calls"])}
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
 
 
