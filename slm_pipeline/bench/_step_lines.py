@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
 from slm_pipeline.intervals import mean_interval
 from slm_pipeline.lake import Lake
-from slm_pipeline.records import Json
+from slm_pipeline.records import AgentCall, Json, response_answer
 from slm_pipeline.settings import Settings
 
 NUMBER = r"-?\d+(?:\.\d+)?"
@@ -53,6 +54,12 @@ def legal_moves(prompt: str, answer: str | None) -> set[tuple]:
             a, b = float(found[1]), float(found[3])
             moves.add((*sorted((a, b)), found[2]) if found[2] in "+*" else (a, b, found[2]))
     return moves
+
+
+def is_step_traffic(calls: Sequence[AgentCall]) -> bool:
+    """Whether most answers of recorded calls begin with a step line."""
+    said = [answer.text.strip() for call in calls if (answer := response_answer(call.response))]
+    return bool(said) and sum(bool(LINE.match(text)) for text in said) / len(said) >= MIN_SHARE
 
 
 def step_line_figures(lake: Lake, settings: Settings) -> Json:

@@ -145,6 +145,8 @@ async def prometheus(request: Request) -> Response:
     gateway = request.app.state.gateway
     gateway.identity.caller(dict(request.headers), request.client and request.client.host, "metrics")
     metrics.waiting.set(gateway.writer.waiting())
+    metrics.engines_ready.set(gateway.slm.engines.ready)
+    metrics.engines_loading.set(gateway.slm.engines.loading)
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

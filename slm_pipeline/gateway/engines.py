@@ -83,12 +83,15 @@ class Engines:
         resident = self._residents[key] = _Resident()
         return asyncio.get_running_loop().create_task(self._load(key, resident))
 
-    def ready(self, key: str) -> bool:
-        return (resident := self._residents.get(key)) is not None and resident.engine is not None
+    @property
+    def ready(self) -> int:
+        """How many engines take calls."""
+        return sum(resident.engine is not None for resident in self._residents.values())
 
-    def failure(self, key: str) -> str | None:
-        """Why the engine of `key` cannot be started; None if that is not known."""
-        return self._failed.get(key)
+    @property
+    def loading(self) -> int:
+        """How many are being started."""
+        return len(self._residents) - self.ready
 
     def keep(self, keys: set[str]) -> None:
         """End the engines of all other keys."""
@@ -111,7 +114,7 @@ class Engines:
         if self._residents.get(key) is not resident:  # nobody wants it any more
             resident.close()
             return
-        while sum(other.engine is not None for other in self._residents.values()) > self._most:
+        while self.ready > self._most:
             others = (name for name, other in self._residents.items() if name != key and other.engine is not None)
             self._drop(min(others, key=lambda name: self._residents[name].used))
 

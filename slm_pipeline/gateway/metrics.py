@@ -24,6 +24,9 @@ for reason in ("queue_full", "invalid", "stopped"):
     dropped.labels(reason)  # a counter that is 0 shall be seen
 waiting = Gauge("slm_log_queue", "Calls that wait for the log.", registry=REGISTRY)
 log_up = Gauge("slm_log_up", "Whether the last write to the log succeeded.", registry=REGISTRY)
+engines_ready = Gauge("slm_engines_ready", "SLM engines that take calls.", registry=REGISTRY)
+engines_loading = Gauge("slm_engines_loading", "SLM engines that are being started.", registry=REGISTRY)
+slm_tries = Counter("slm_tries", "Calls that an SLM was asked, by what came of it.", ("outcome",), registry=REGISTRY)
 feedback = Counter("slm_feedback", "Feedback booked.", registry=REGISTRY)
 
 

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from slm_pipeline.checkers import CheckerError
+from slm_pipeline.gateway import metrics
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.engines import Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
@@ -123,9 +124,11 @@ class SlmSide:
         except (NotReady, CheckerError) as error:
             reason = error.reason if isinstance(error, NotReady) else "checker_failed"
             failed = _failed(ready, reason, began)
+            metrics.slm_tries.labels(reason).inc()
             if failed is not None:
                 await self._saw(release.id, error=True, served=False)
             return Tried(_to_llm(ready, reason), failed)
+        metrics.slm_tries.labels(reason or "accepted").inc()
         await self._saw(release.id, error=False, served=not reason)
         response = _response(ready, proposal)
         attempt = Attempt(

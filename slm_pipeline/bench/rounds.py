@@ -1,0 +1,225 @@
+"""`slm bench rounds`: train on the first traffic, serve the next through the gateway, learn from its failures, serve the rest."""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+
+import httpx2
+
+from slm_pipeline.bench import _gold_steps
+from slm_pipeline.bench._home import temporary_home
+from slm_pipeline.bench._processes import running
+from slm_pipeline.bench._step_lines import is_step_traffic, legal_moves, valid_lines
+from slm_pipeline.gateway.slm import FOLLOW_SECONDS
+from slm_pipeline.intervals import mean_interval
+from slm_pipeline.lake import Lake
+from slm_pipeline.records import AgentCall, Json, response_answer
+from slm_pipeline.scores import is_correct, same_answer
+from slm_pipeline.settings import Settings, Upstream
+from slm_pipeline.up import free_port
+
+PARTS = (0.4, 0.7, 1.0)
+"""Of the sessions, in the order of their first call: trained on, served before, served after the retraining."""
+ALPHA, DELTA, SAMPLES = 0.20, 0.10, 8
+
+
+def measure(settings: Settings, data: Path | None) -> Json:
+    """What SLMs serve of given traffic, or the sample, before and after a round of learning: `share_before`, `share_after` (of all calls
+    of that part), `wrong_before`, `wrong_after` (of SLM-served calls), with intervals that resample sessions, and escalations by reason.
+
+    The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
+    pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
+    lines are legal, with three different moves or more; of other traffic gold says what is right, else the recorded answer.
+    """
+    from slm_pipeline.s1_collect.sample import sample_traffic
+
+    file = data or sample_traffic(settings)
+    with temporary_home(settings) as fresh, _environment(fresh):
+        return _measure(fresh.model_copy(update=VALUES), file) | {"seed": settings.seed, "alpha": ALPHA, "delta": DELTA}
+
+
+VALUES = {"alpha": ALPHA, "delta": DELTA, "max_samples": SAMPLES, "audit_share": 0.0}
+
+
+@contextmanager
+def _environment(settings: Settings) -> Iterator[None]:
+    """The assets and the gateway read their settings themselves."""
+    names = {f"SLM_{name.upper()}": str(value) for name, value in VALUES.items()}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _measure(settings: Settings, file: Path) -> Json:
+    from slm_pipeline.s1_collect.importers import BadLine, read_calls
+
+    calls = [call for call in read_calls(file) if not isinstance(call, BadLine)]
+    parts = _parts(calls)
+    steps = is_step_traffic(calls)
+    loop = _trained(settings, parts[0], steps)
+    figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
+    for name, part in (("before", parts[1]), ("after", parts[2])):
+        figures |= {f"release_{name}": _promises(settings)}
+        figures |= {f"{key}_{name}": value for key, value in _served(settings, file, part, steps).items()}
+        if name == "before":
+            _learn(settings, loop)
+    return figures
+
+
+def _parts(calls: Sequence[AgentCall]) -> list[list[AgentCall]]:
+    first: dict[str, float] = {}
+    for call in sorted(calls, key=lambda call: call.timestamp):
+        first.setdefault(call.session_id, call.timestamp)
+    order = {session: i for i, session in enumerate(first)}
+    ends = [round(share * len(order)) for share in PARTS]
+    return [[call for call in calls if start <= order[call.session_id] < end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _trained(settings: Settings, calls: Sequence[AgentCall], steps: bool):
+    """Import the first part and run the loop, with the checker at hand once groups are known."""
+    from slm_pipeline.automation.state import group_keys
+    from slm_pipeline.definitions import defs
+    from slm_pipeline.imports import import_file
+    from slm_pipeline.instance import open_instance
+    from slm_pipeline.run import Loop
+    from slm_pipeline.terminal import terminal
+
+    part = settings.home / "first.jsonl"
+    part.write_text("".join(call.to_json() + "\n" for call in calls))
+    import_file(part, settings, terminal(stderr=True))
+    loop = Loop(settings, Lake(settings.lake), open_instance(settings), defs)
+    _refresh(settings, loop)
+    loop.execute("recluster")
+    _refresh(settings, loop, ["task_assignments"])
+    if steps:
+        settings.checkers.mkdir(parents=True, exist_ok=True)
+        for group in group_keys(loop.lake):
+            (settings.checkers / f"{group}.py").write_text(Path(_gold_steps.__file__).read_text())
+    for group in group_keys(loop.lake):
+        loop.execute("retrain_group", partition=group)
+    _release(loop)
+    return loop
+
+
+def _refresh(settings: Settings, loop, assets: list[str] | None = None) -> None:
+    from slm_pipeline.s1_collect.call_log import CallLog
+    from slm_pipeline.s1_collect.roles import Role
+
+    days = CallLog(settings, Role.PIPELINE).days()
+    loop.execute("refresh_days", assets or ["raw_calls", "curated_calls"], days=(days[0], days[-1]))
+
+
+def _release(loop) -> None:
+    """Make the release and put it into service."""
+    from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
+
+    loop.execute("report")
+    rollout = read_rollout(loop.lake)
+    if rollout.candidate:
+        write_rollout(loop.lake, rollout.promoted("bench").promoted("bench"))
+
+
+def _learn(settings: Settings, loop) -> None:
+    """What the sensors do: refresh the days that received calls, retrain the groups that are due, and release anew."""
+    from slm_pipeline.automation.retrain import groups_due
+    from slm_pipeline.automation.state import failure_totals, failures_seen
+
+    _refresh(settings, loop)
+    _refresh(settings, loop, ["task_assignments"])
+    loop.execute("report")
+    due = groups_due(failure_totals(loop.lake), failures_seen(loop.lake), {}, (), settings.failure_threshold)
+    print(f"retrained: {', '.join(due) or 'nothing is due'}", file=sys.stderr, flush=True)
+    for group in due:
+        loop.execute("retrain_group", partition=group)
+    _release(loop)
+
+
+def _promises(settings: Settings) -> list[str]:
+    from slm_pipeline.s6_refine.release import RELEASE, told
+
+    written = Lake(settings.lake).read(RELEASE)
+    return told(written.json("release")) if written else ["no release: no group has a champion"]
+
+
+def _served(settings: Settings, file: Path, calls: Sequence[AgentCall], steps: bool) -> Json:
+    """Ask the gateway every call, and judge what SLMs said."""
+    upstream_port, port = free_port("127.0.0.1"), free_port("127.0.0.1")
+    upstream = Upstream(name="recorded", base_url=f"http://127.0.0.1:{upstream_port}/v1", stream_usage=False)
+    environment = {"SLM_UPSTREAMS": json.dumps([upstream.model_dump(mode="json")]), "SLM_GATEWAY_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    served, wrong = [], []
+    with (
+        running(["-m", "slm_pipeline.bench._recorded_llm", str(upstream_port), str(file)], f"http://127.0.0.1:{upstream_port}", {}),
+        running(["-m", "slm_pipeline.cli", "serve"], f"{url}/healthz", environment),
+        httpx2.Client(base_url=url, timeout=120) as client,
+    ):
+        _await_engines(client)
+        for number, call in enumerate(sorted(calls, key=lambda call: call.timestamp), 1):
+            headers = {"x-slm-agent": call.agent, "x-slm-session": call.session_id}
+            answer = client.post("/v1/chat/completions", json=call.request, headers=headers)
+            answer.raise_for_status()
+            by_slm = answer.headers["x-slm-route"] == "slm"
+            served.append(by_slm)
+            wrong.append(float(not _right(call, answer.json(), steps, settings)) if by_slm else None)
+            if number % 20 == 0:
+                print(f"{number} of {len(calls)} calls, {fmean(served):.0%} by SLMs", file=sys.stderr, flush=True)
+    sessions = [call.session_id for call in sorted(calls, key=lambda call: call.timestamp)]
+    return {
+        "n": len(calls),
+        **_interval("share", mean_interval(list(map(float, served)), sessions, settings.bootstrap_samples, settings.seed)),
+        **_interval("wrong", mean_interval(wrong, sessions, settings.bootstrap_samples, settings.seed)),
+        **_spent(settings, {call.session_id for call in calls}),
+    }
+
+
+def _await_engines(client: httpx2.Client) -> None:
+    """Wait until the engines of the release run; without a release there are none."""
+    time.sleep(FOLLOW_SECONDS + 1)
+    deadline = time.monotonic() + 120
+    while "slm_engines_loading 0.0" not in client.get("/metrics").text and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
+def _spent(settings: Settings, sessions: set[str]) -> Json:
+    """Of the calls that the gateway logged: escalations by reason, and what SLMs spent."""
+    from slm_pipeline.s1_collect.call_log import CallLog
+    from slm_pipeline.s1_collect.roles import Role
+
+    log = CallLog(settings, Role.PIPELINE)
+    routes = [call.route for day in log.days() for call in log.read(day) if call.route and call.session_id in sessions]
+    tries = [attempt for route in routes for attempt in route.attempts if attempt.role == "slm"]
+    return {
+        "reasons": dict(Counter(f"{route.served_by}: {route.reason}" for route in routes).most_common()),
+        "samples": round(fmean([attempt.samples for attempt in tries if attempt.response]), 2) if tries else None,
+        "slm_tokens": sum(attempt.tokens or 0 for attempt in tries),
+        "slm_seconds": round(sum(attempt.latency_ms or 0 for attempt in tries) / 1000, 1),
+    }
+
+
+def _right(call: AgentCall, response: Json, steps: bool, settings: Settings) -> bool:
+    given, tools = response_answer(response), call.request.get("tools") or []
+    if given is None:
+        return False
+    if steps:
+        asked = _gold_steps.numbers(call.request["messages"])
+        valid, lines = valid_lines(asked, given.text)
+        return valid == lines and len(legal_moves(asked, given.text)) >= _gold_steps.MOVES
+    outcome = call.outcome or {}
+    if isinstance(outcome.get("gold"), dict):
+        gold = response_answer({"choices": [{"message": outcome["gold"]}]})
+        return is_correct(given, gold, outcome, tools, settings.leeway)
+    return same_answer(response_answer(call.response), given, tools, settings.leeway, settings.similarity_pass)
+
+
+def _interval(name: str, interval) -> Json:
+    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
