@@ -33,6 +33,8 @@ def list_() -> None:
         if written := lake.version(RELEASE, None, name):
             for line in told(written.json("release")):
                 console.print(f"  {name[:8]}  {line}", highlight=False, soft_wrap=True)
+    for group, reason in rollout.withdrawn.items():
+        console.print(f"[red]withdrawn[/] {group}: {reason}; the LLM answers its calls", highlight=False, soft_wrap=True)
     for said in rollout.history:
         at = datetime.fromtimestamp(said["at"], UTC).isoformat(timespec="seconds")
         reason = f": {said['reason']}" if said["reason"] else ""

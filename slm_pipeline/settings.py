@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     lora_rank: int = 16
     lora_upper_layers: float = Field(1.0, gt=0, le=1, description="share of layers, from the top, that carry LoRA")
     learning_rate: float = 1.5e-3
-    epochs: int = 3
+    epochs: int = Field(5, ge=1, description="passes over the examples at most; `patience` ends training sooner")
     batch_size: int = 8
     patience: int = Field(1, description="epochs without better validation loss before training stops")
     failure_repeats: int = Field(2, description="how often an example on which an SLM failed is seen per epoch")

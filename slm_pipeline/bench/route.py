@@ -171,7 +171,7 @@ def _drift(texts: np.ndarray, groups: np.ndarray, seed: int) -> Json:
     names = rng.permutation(np.unique(groups))
     own = np.isin(groups, names[: len(names) // 2])
     mine, others = rng.permutation(np.flatnonzero(own)), rng.permutation(np.flatnonzero(~own))
-    strange = Strangeness(texts[mine[:REFERENCE]]).of(texts)
+    strange = Strangeness.to(texts[mine[:REFERENCE]]).of(texts)
     known, mine = strange[mine[REFERENCE : 2 * REFERENCE]], mine[2 * REFERENCE :]
     delays, false = [], 0
     for run in range(RUNS):

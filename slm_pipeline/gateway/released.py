@@ -13,6 +13,7 @@ from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Engine
 from slm_pipeline.router.models import Gatekeeper
 from slm_pipeline.router.outcomes import OutcomeModel
+from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.router.text import router_text
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
@@ -67,11 +68,13 @@ class Released:
         self._tasks = {task["key"]: task for task in clusters["tasks"]}
         self._assigner = Assigner(clusters)
         self._keepers: dict[str, Gatekeeper] = {}
+        self._strangeness: dict[str, Strangeness] = {}
         self._adapters: dict[str, Adapter] = {}
         self._bases: dict[str, BaseFiles] = {}
         for group, of in self.facts["groups"].items():
             models = (OutcomeModel.load(written.bytes(f"{group}.{name}.npz")) for name in ("router", "verifier"))
             self._keepers[group] = Gatekeeper(*models, of["worth"])
+            self._strangeness[group] = Strangeness.load(written.bytes(f"{group}.strangeness.npz"))
             self._adapters[group] = adapter_of(adapter_files(self.facts, group, written.lake))
             self._bases[group] = ensure_base(of["base"], settings)
 
@@ -84,6 +87,14 @@ class Released:
         """By group, how often a served answer may be another one than the LLM's (`certification`)."""
         groups = self.facts["groups"].items()
         return {group: max(self.facts["alpha"], of["certificates"][WHOLE]["disagrees"]) for group, of in groups}
+
+    def strangeness(self, ready: Ready) -> float:
+        """How unlike the calls that the group's router learned from a call is, from 0 to 1."""
+        return float(self._strangeness[ready.group].of([ready.text])[0])
+
+    def usual(self) -> dict[str, list[float]]:
+        """By group, the strangeness of its calibration calls."""
+        return {group: of["strangeness"] for group, of in self.facts["groups"].items()}
 
     def start(self, key: str) -> Engine:
         """The engine of a key, once it has answered; blocks. Raises RuntimeError with llama.cpp's message."""

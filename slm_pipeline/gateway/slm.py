@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from slm_pipeline.checkers import CheckerError
@@ -60,7 +61,10 @@ class SlmSide:
             await self._take(release)
         self._releases = {release: of for release, of in self._releases.items() if release in wanted}
         self.rollout = rollout
-        self._watches = {name: self._watches.get(name) or Watch(release.risks()) for name, release in self._releases.items()}
+        self._watches = {
+            name: self._watches.get(name) or Watch(release.risks(), release.usual(), self._settings.seed)
+            for name, release in self._releases.items()
+        }
         keys = [key for release in self._in_order() for key in release.engines()]
         self.engines.keep(set(keys))
         for key in keys[: self._settings.engines]:
@@ -117,6 +121,10 @@ class SlmSide:
         ready = release.route(request)
         if isinstance(ready, Decision):
             return Tried(ready)
+        if release.id == self.rollout.serving:
+            await self._look_at(release, ready)
+            if ready.group in self.rollout.withdrawn:
+                return Tried(_to_llm(ready, "withdrawn"))
         began = time.perf_counter()
         try:
             proposal = await self.engines.run(ready.key, release.propose(ready), self._settings.slm_seconds)
@@ -146,6 +154,26 @@ class SlmSide:
             return Tried(_to_llm(ready, reason), attempt)
         return Tried(Decision("slm", "checker" if ready.gold else "certified", ready.group, ready.chance, ready.release), attempt, response)
 
+    async def _look_at(self, release: Released, ready: Ready) -> None:
+        """Withdraw what was promised of a group whose calls have changed."""
+        watch = self._watches.get(release.id)
+        if watch is None or ready.group in self.rollout.withdrawn:
+            return
+        if reason := watch.strange(ready.group, release.strangeness(ready)):
+            log.error("release %s: the certificate of %s is withdrawn: %s", release.id, ready.group, reason)
+            await self._change(lambda rollout: rollout.without(ready.group, reason) if rollout.serving == release.id else rollout)
+
+    async def _change(self, change: Callable[[Rollout], Rollout]) -> None:
+        """Change the rollout in the lake, and follow it."""
+
+        def write() -> None:
+            before = read_rollout(self._lake)
+            if (after := change(before)) != before:
+                write_rollout(self._lake, after)
+
+        await asyncio.to_thread(write)
+        await self.refresh()
+
     async def _saw(self, release: str, error: bool, served: bool) -> None:
         if watch := self._watches.get(release):
             await self._roll_back(release, watch.tried(error, served))
@@ -155,15 +183,8 @@ class SlmSide:
         if not reason:
             return
         self._watches.pop(release)
-
-        def change() -> None:
-            rollout = read_rollout(self._lake)
-            if release == (rollout.candidate or rollout.serving):
-                write_rollout(self._lake, rollout.rolled_back(reason))
-
         log.error("release %s is rolled back: %s", release, reason)
-        await asyncio.to_thread(change)
-        await self.refresh()
+        await self._change(lambda rollout: rollout.rolled_back(reason) if release == (rollout.candidate or rollout.serving) else rollout)
 
 
 def _to_llm(ready: Ready, reason: str) -> Decision:

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from slm_pipeline.router.drift import OutcomeDrift
+from slm_pipeline.router.drift import OutcomeDrift, PromptDrift
 
 WINDOW = 40
 """Newest calls that errors are counted in."""
@@ -11,11 +11,12 @@ MOST_ERRORS = 8
 
 
 class Watch:
-    """`risk`: how often a served answer may be another one than the LLM's, by group."""
+    """`risk`: how often a served answer may be another one than the LLM's; `usual`: how strange its calls were; both by group."""
 
-    def __init__(self, risk: dict[str, float]):
+    def __init__(self, risk: dict[str, float], usual: dict[str, list[float]], seed: int):
         self._errors: deque[bool] = deque(maxlen=WINDOW)
         self._audits = {group: OutcomeDrift(min(of, 0.9)) for group, of in risk.items()}
+        self._prompts = {group: PromptDrift(of, seed=seed) for group, of in usual.items()}
         self.asked = self.served = self.audits = self.disagreed = 0
 
     def tried(self, error: bool, served: bool) -> str:
@@ -25,6 +26,10 @@ class Watch:
         self._errors.append(error)
         failed = sum(self._errors)
         return f"{failed} of the newest {len(self._errors)} calls failed or took too long" if failed >= MOST_ERRORS else ""
+
+    def strange(self, group: str, strangeness: float) -> str:
+        """A call has come; the reason to withdraw what was promised of its group, or ""."""
+        return "its calls are no longer like those that were certified (drift)" if self._prompts[group].see(strangeness) else ""
 
     def audited(self, group: str, agrees: bool) -> str:
         """An audit has ended; the reason to roll back, or ""."""

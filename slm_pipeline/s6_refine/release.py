@@ -15,7 +15,7 @@ from slm_pipeline.s6_refine.routing import EXAMPLES, ROUTER
 from slm_pipeline.settings import Settings
 
 RELEASE, CLUSTERS = "s6_refine/release", "s3_cluster/task_clusters"
-MODELS = ("router.npz", "verifier.npz")
+MODELS = ("router.npz", "verifier.npz", "strangeness.npz")
 
 
 def build_release(settings: Settings) -> tuple[Artefact | None, bool]:

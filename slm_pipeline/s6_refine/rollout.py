@@ -1,7 +1,8 @@
 """How a release comes into service: beside the one that serves (shadow), for a share of calls (canary), for all; and back."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from slm_pipeline.lake import Lake
@@ -14,13 +15,15 @@ KEPT = 100  # entries of history
 @dataclass(frozen=True)
 class Rollout:
     """`serving` answers; `candidate`, a newer release, is on trial at its `stage`; `previous` served before. `refused` ones were rolled
-    back and are not offered again. Releases are named by their digests; `history` says what happened, oldest first."""
+    back and are not offered again. `withdrawn` groups of what serves, each with the reason, go to the LLM. Releases are named by their
+    digests; `history` says what happened, oldest first."""
 
     serving: str | None = None
     candidate: str | None = None
     stage: Literal["shadow", "canary"] | None = None
     previous: str | None = None
     refused: tuple[str, ...] = ()
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Json, ...] = ()
 
     def offered(self, release: str) -> "Rollout":
@@ -35,7 +38,9 @@ class Rollout:
             raise ValueError("No release is on trial, so there is nothing to promote.")
         if self.stage == "shadow":
             return self._told("canary", self.candidate, reason, stage="canary")
-        return self._told("full", self.candidate, reason, serving=self.candidate, previous=self.serving, candidate=None, stage=None)
+        return self._told(
+            "full", self.candidate, reason, serving=self.candidate, previous=self.serving, candidate=None, stage=None, withdrawn={}
+        )
 
     def rolled_back(self, reason: str) -> "Rollout":
         """Away with the candidate; without one, away with what serves, and the one before it serves again. Raises ValueError if there is
@@ -46,7 +51,11 @@ class Rollout:
         if self.serving is None:
             raise ValueError("No release serves, so there is nothing to roll back.")
         refused = (*self.refused, self.serving)
-        return self._told("rolled back", self.serving, reason, serving=self.previous, previous=None, refused=refused)
+        return self._told("rolled back", self.serving, reason, serving=self.previous, previous=None, refused=refused, withdrawn={})
+
+    def without(self, group: str, reason: str) -> "Rollout":
+        """What serves no longer holds what it promised of a group: the LLM answers its calls until another release serves."""
+        return self._told("withdrawn", f"{self.serving}: {group}", reason, withdrawn={**self.withdrawn, group: reason})
 
     def json(self) -> Json:
         return asdict(self)

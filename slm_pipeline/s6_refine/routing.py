@@ -14,21 +14,22 @@ from slm_pipeline.records import Json
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.router.models import Gatekeeper, Outcomes, learn
 from slm_pipeline.router.outcomes import OutcomeModel
+from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.s6_refine.outcomes import SPLITS, outcomes
 from slm_pipeline.s6_refine.promotion import ADAPTER
 from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 2  # raise it when the same calls shall give another router
+VERSION = 3  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
     """The gatekeeper of a group's champion, and whether it was made now; nothing is asked again while its inputs are the same. None without
     validation examples.
 
-    Holds router.npz, verifier.npz, `outcomes` (with the `score` that each call got from a gatekeeper which had not learned it) and `router`
-    (facts). `say` is told how far the asking has come.
+    Holds router.npz, verifier.npz, strangeness.npz (to the validation split's calls), `outcomes` (with the `score` that each call got
+    from a gatekeeper which had not learned it) and `router` (facts). `say` is told how far the asking has come.
     """
     lake = Lake(settings.lake)
     examples, written = lake.read(EXAMPLES, group), lake.read(ROUTER, group)
@@ -47,8 +48,10 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     scores = {"validation": own, "calibration": keeper.scores(*_judged(seen["calibration"])) if len(seen["calibration"]) else []}
     for split in SPLITS:
         rows.loc[rows["split"] == split, "score"] = scores[split]
+    strangeness = Strangeness.to(seen["validation"].texts)
     facts = {
         "group": group,
+        "strangeness": strangeness.of(seen["calibration"].texts).tolist() if len(seen["calibration"]) else [],
         "adapter": champion.lake_digest,
         "version": champion.version,
         "base": champion.base,
@@ -56,7 +59,13 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
         "gold": sorted(task for task, checker in checkers.items() if is_gold(checker)),
         "checkers": checked,
     }
-    contents = {"router.npz": keeper.router.save(), "verifier.npz": keeper.verifier.save(), "outcomes": rows, "router": facts}
+    contents = {
+        "router.npz": keeper.router.save(),
+        "verifier.npz": keeper.verifier.save(),
+        "strangeness.npz": strangeness.save(),
+        "outcomes": rows,
+        "router": facts,
+    }
     version = digest(inputs, contents["router.npz"], contents["verifier.npz"], rows.drop(columns="latency_ms").to_json(orient="records"))
     return lake.write(ROUTER, group, contents, inputs, version=version), True
 

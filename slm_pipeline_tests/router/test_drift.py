@@ -57,7 +57,13 @@ def test_a_better_slm_is_no_alarm():
 
 
 def test_other_words_are_stranger_than_other_numbers():
-    strange = Strangeness([f"what is the price of room {i} in the grand hotel" for i in range(50)])
+    strange = Strangeness.to([f"what is the price of room {i} in the grand hotel" for i in range(50)])
     same, other = strange.of(["what is the price of room 77 in the grand hotel", "prove that there are infinitely many primes"])
     assert same < 0.7 < 0.9 < other
     assert strange.of(["what is the price of room 7 in the grand hotel"])[0] < 0.05
+
+
+def test_strangeness_is_read_as_it_was_written():
+    known = Strangeness.to([f"what is the price of room {i} in the grand hotel" for i in range(20)])
+    asked = ["what is the price of room 3 in the grand hotel", "sing me a song", ""]
+    assert Strangeness.load(known.save()).of(asked).tolist() == known.of(asked).tolist()

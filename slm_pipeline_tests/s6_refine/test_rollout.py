@@ -44,3 +44,10 @@ def test_it_is_read_as_it_was_written(tmp_path):
     rollout = Rollout().offered("one").promoted().promoted().offered("two").rolled_back("errors")
     write_rollout(lake, rollout)
     assert read_rollout(lake) == rollout
+
+
+def test_a_withdrawn_group_stays_so_until_another_release_serves():
+    rollout = Rollout().offered("one").promoted().promoted().without("group", "drift")
+    assert rollout.withdrawn == {"group": "drift"}
+    assert rollout.offered("two").promoted().withdrawn == {"group": "drift"}
+    assert rollout.offered("two").promoted().promoted().withdrawn == {}
