@@ -1,12 +1,10 @@
-"""Writes README's result section anew, from the report that `make demo` left and the time it printed.
+"""Writes README's result section anew, from what `make demo` left in the lake.
 
-make demo | tee demo.log
-.venv/bin/python scripts/readme_result.py demo.log
+make demo
+.venv/bin/python scripts/readme_result.py
 """
 
 import re
-import sys
-from pathlib import Path
 
 from slm_pipeline.lake import Lake
 from slm_pipeline.s5_finetune.methods import training_dtype
@@ -25,13 +23,13 @@ SECTION = """\
 Both sides are decoded under the same schema constraint; the base is shown two examples and asked in two forms, of which the better counts
 (all tool schemas in full: {full:.1%}; factored like the adapter's prompt: {factored:.1%}). The scoreboard prints these figures; the two
 prompt forms stand in the panel of `eval_report`. What both are asked is redacted: stand-ins for places and names make it harder than the
-questions were. The loop took {took} with other work on its two cores; it trained in {dtype} (bfloat16 where the
-processor multiplies it natively, else float32, which takes longer).
+questions were. It trained in {dtype} (bfloat16 where the processor multiplies it natively, else float32, which takes longer). What its release
+promises of live traffic: {promise}.
 """
 
 
-def result(demo_log: str) -> str:
-    """The section's text; `demo_log` is what `make demo` printed."""
+def result() -> str:
+    """The section's text."""
     lake = Lake(get_settings().lake)
     (group,) = lake.partitions("s6_refine/eval_report")
     report = lake.read("s6_refine/eval_report", group).json("report")
@@ -52,7 +50,7 @@ def result(demo_log: str) -> str:
         tool_gain=change(gain["majority"]["tool"]),
         **report["base"]["forms"],
         dtype=str(training_dtype()).removeprefix("torch."),
-        took=re.search(r"The loop took ([\d.]+ \w+)", demo_log)[1].replace("min", "minutes"),
+        promise=lake.read("s6_refine/release").json("release")["groups"][group]["certificates"]["group"]["told"],
     )
     return re.sub(r"(?<=\d)%", " %", section)
 
@@ -64,4 +62,4 @@ def _with_interval(score: dict) -> str:
 if __name__ == "__main__":
     readme = REPOSITORY / "README.md"
     before, rest = readme.read_text().split("**Result**")
-    readme.write_text(before + result(Path(sys.argv[1]).read_text()) + "\n## Two commands" + rest.split("## Two commands", 1)[1])
+    readme.write_text(before + result() + "\n## Two commands" + rest.split("## Two commands", 1)[1])

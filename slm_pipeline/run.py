@@ -18,6 +18,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.database import log_exists
 from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.s6_refine.release import RELEASE, told
 from slm_pipeline.settings import Settings
 from slm_pipeline.status import print_scoreboard
 
@@ -53,7 +54,7 @@ class Loop:
 
 
 def run_loop(settings: Settings, console: Console) -> None:
-    """Collect, curate, cluster, select, fine-tune and evaluate what the log holds now; prints the scoreboard.
+    """Collect, curate, cluster, select, fine-tune, evaluate and release what the log holds now; prints the scoreboard and the promises.
 
     Raises ValueError if the log has no calls, StageFailed if an asset fails. Stages skip what is unchanged, so a second run is quick.
     """
@@ -81,6 +82,9 @@ def run_loop(settings: Settings, console: Console) -> None:
             stage(f"S3-S6  {group}", partial(loop.execute, "retrain_group", partition=group), partial(_group, loop, group))
         stage("S6     report", partial(loop.execute, "report"))
     print_scoreboard(loop.lake, console)
+    if written := loop.lake.read(RELEASE):
+        for line in told(written.json("release")):
+            console.print(f"[bold]Release[/] {line}", highlight=False, soft_wrap=True)
     console.print(f"The loop took {_seconds(time.monotonic() - began)}. `slm up` shows it in the browser.")
 
 
