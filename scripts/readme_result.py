@@ -23,8 +23,8 @@ SECTION = """\
 Both sides are decoded under the same schema constraint; the base is shown two examples and asked in two forms, of which the better counts
 (all tool schemas in full: {full:.1%}; factored like the adapter's prompt: {factored:.1%}). The scoreboard prints these figures; the two
 prompt forms stand in the panel of `eval_report`. What both are asked is redacted: stand-ins for places and names make it harder than the
-questions were. It trained in {dtype} (bfloat16 where the processor multiplies it natively, else float32, which takes longer). What its release
-promises of live traffic: {promise}.
+questions were. It trained in {dtype} (bfloat16 where the processor multiplies it natively, else float32, which takes longer). What its
+release promises of live traffic: {promise}.
 """
 
 
