@@ -9,14 +9,11 @@ assistant's message in OpenAI form. What is returned is True or False, a score f
 a test that runs): the gateway serves what it passes without any other promise.
 """
 
-import math
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import FunctionType, ModuleType
 
+from slm_pipeline.checker_process import CheckerProcess
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Answer, Json, response_of
 from slm_pipeline.settings import Settings
@@ -33,7 +30,7 @@ class Checked:
 
 
 class CheckerError(Exception):
-    """A user's checker cannot be read, raised something, or returned what is no verdict; the message names its file and line.
+    """A user's checker cannot be read, raised something, took too long, or returned what is no verdict; the message names file and line.
 
     It goes into panels, which an erasure leaves as they are, so it never holds what was raised or returned for a call: that may quote it.
     """
@@ -67,53 +64,21 @@ def checked_answer(checker: Checker, messages: list[Json], answer: Answer, text:
 
     `text` is the answer as it was written: where the checker returns a bare score above 0, all of it is kept.
     """
-    check = _function(checker)
     said = response_of(answer, "")["choices"][0]["message"] if answer.tool_calls else answer.text
-    try:
-        found = check(messages, said)
-    except (Exception, SystemExit) as error:
-        raise CheckerError(f"{_place(checker, error)}: {type(error).__name__}") from None
-    verdict = found if isinstance(found, Checked) else Checked(found, text)
-    score = verdict.score
-    if not isinstance(score, bool | int | float) or not 0 <= score <= 1 or math.isnan(score):
-        what = str(score) if isinstance(score, int | float) else type(score).__name__
-        line = f"{_name(checker)}, line {check.__code__.co_firstlineno}"
-        raise CheckerError(f"{line}: check returned {what}; return True, False, a number from 0 to 1, or a Checked")
-    return Checked(float(score), (verdict.kept or None) if score else None)
+    return Checked(**_told(_process(checker).check(messages, said, text)))
 
 
 def is_gold(checker: Checker) -> bool:
     """Whether what the checker passes is right, and what it does not pass is wrong; raises CheckerError if its file cannot be run."""
-    return _module(checker).__dict__.get("GOLD") is True
+    return _told(_process(checker).loaded())["gold"]
 
 
-def _function(checker: Checker) -> Callable:
-    check = _module(checker).__dict__.get("check")
-    if not isinstance(check, FunctionType):
-        raise CheckerError(f"{_name(checker)}, line 1: defines no function check(messages, answer)")
-    return check
+def _told(reply: Json) -> Json:
+    if "error" in reply:
+        raise CheckerError(reply["error"])
+    return reply
 
 
-@lru_cache(maxsize=256)
-def _module(checker: Checker) -> ModuleType:
-    module = ModuleType(checker.path.stem)
-    module.__file__ = str(checker.path)
-    try:
-        exec(compile(checker.text, checker.path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        raise CheckerError(f"{_place(checker, error)}: {type(error).__name__}: {error!s:.200}") from None
-    return module
-
-
-def _place(checker: Checker, error: BaseException) -> str:
-    """The line of the checker's own file in which an error arose."""
-    if isinstance(error, SyntaxError) and error.filename == str(checker.path):
-        line = error.lineno
-    else:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(checker.path)]
-        line = lines[-1] if lines else 1
-    return f"{_name(checker)}, line {line}"
-
-
-def _name(checker: Checker) -> str:
-    return f"checkers/{checker.path.name}"
+@lru_cache(maxsize=16)
+def _process(checker: Checker) -> CheckerProcess:
+    return CheckerProcess(checker.path.name, checker.text)

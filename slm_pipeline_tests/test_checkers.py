@@ -5,7 +5,7 @@ import json
 import pytest
 
 from slm_pipeline.answers import render_answer
-from slm_pipeline.checkers import Checked, CheckerError, checked_answer, checker_of, checkers_of
+from slm_pipeline.checkers import Checked, CheckerError, checked_answer, checker_of, checkers_of, is_gold
 from slm_pipeline.records import Answer, ToolCall
 from slm_pipeline.settings import Settings
 
@@ -97,3 +97,23 @@ def test_what_is_wrong_with_a_checker_is_said_with_file_and_line(write, text, wh
     assert why in str(error.value)
     assert str(write.settings.home) not in str(error.value), "a path of a machine"
     assert "no JSON" not in str(error.value), "an erasure leaves panels as they are"
+
+
+def test_a_checker_that_never_ends_is_ended_and_the_next_answer_is_checked():
+    from slm_pipeline.checker_process import CheckerProcess
+
+    process = CheckerProcess("t-1.py", "def check(messages, answer):\n    while answer == 'loop': pass\n    return True", seconds=2)
+    assert "longer than 2 s" in process.check([], "loop", "loop")["error"]
+    assert process.check([], "fine", "fine") == {"score": 1.0, "kept": "fine"}
+
+
+def test_a_checker_that_crashes_takes_nothing_with_it(write):
+    checker = write("import os\ndef check(messages, answer):\n    print('a word')\n    return os._exit(3) if answer == 'x' else True")
+    with pytest.raises(CheckerError, match="ended with code 3"):
+        verdict_on(checker, Answer(text="x"))
+    assert verdict_on(checker, Answer(text="y")).score == 1
+
+
+@pytest.mark.parametrize(("text", "gold"), [("GOLD = True\n", True), ("", False), ("GOLD = 'maybe'\n", False)])
+def test_a_checker_says_itself_whether_its_word_is_final(write, text, gold):
+    assert is_gold(write(text + "def check(messages, answer): return True")) is gold
