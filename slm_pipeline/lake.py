@@ -49,6 +49,10 @@ class Artefact:
     def bytes(self, name: str) -> bytes:
         return self.lake.fs.cat_file(f"{self.path}/{name}")
 
+    def intact(self) -> bool:
+        """Whether its files are, byte by byte, those that its digest names; of artefacts that are named by their files."""
+        return digest({name: hashlib.sha256(self.bytes(name)).hexdigest() for name in sorted(self.files)}) == self.digest
+
     def local(self) -> Path:
         """The artefact's folder as a local path, for libraries that read files; copied there if the lake is remote."""
         if self.lake.is_local:

@@ -64,6 +64,10 @@ class Released:
 
     def __init__(self, written: Artefact, settings: Settings):
         self.id, self.facts, self._settings = written.digest, written.json("release"), settings
+        adapters = {group: adapter_files(self.facts, group, written.lake) for group in self.facts["groups"]}
+        for artefact in (written, *adapters.values()):
+            if artefact is None or not artefact.intact():
+                raise ValueError("a file is missing, or is not the one that was released (checksum)")
         clusters = written.json("clusters")
         self._tasks = {task["key"]: task for task in clusters["tasks"]}
         self._assigner = Assigner(clusters)
@@ -75,7 +79,7 @@ class Released:
             models = (OutcomeModel.load(written.bytes(f"{group}.{name}.npz")) for name in ("router", "verifier"))
             self._keepers[group] = Gatekeeper(*models, of["worth"])
             self._strangeness[group] = Strangeness.load(written.bytes(f"{group}.strangeness.npz"))
-            self._adapters[group] = adapter_of(adapter_files(self.facts, group, written.lake))
+            self._adapters[group] = adapter_of(adapters[group])
             self._bases[group] = ensure_base(of["base"], settings)
 
     def engines(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,10 @@ class SlmSide:
         wanted = {release for release in (rollout.serving, rollout.candidate) if release}
         for release in wanted - self._releases.keys() - self._refused:
             await self._take(release)
+        if rollout.serving in self._refused and rollout.previous:  # the one before goes on
+            wanted |= {rollout.previous}
+            if rollout.previous not in self._releases:
+                await self._take(rollout.previous)
         self._releases = {release: of for release, of in self._releases.items() if release in wanted}
         self.rollout = rollout
         self._watches = {
@@ -73,7 +78,13 @@ class SlmSide:
     async def answer(self, request: Json, draw: float) -> Tried:
         """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers."""
         release = self._serving(draw)
-        return Tried(Decision("llm", "no_release")) if release is None else await self._ask(release, request)
+        if release is None:
+            return Tried(Decision("llm", "no_release"))
+        try:
+            return await self._ask(release, request)
+        except Exception as error:  # a request that is no request, or a defect here: nothing of it may cost the client its answer
+            log.error("no SLM could be asked: %s at %s", type(error).__name__, traceback.extract_tb(error.__traceback__)[-1].name)
+            return Tried(Decision("llm", "slm_error"))
 
     async def shadow(self, request: Json) -> Attempt | None:
         """What a release in shadow would have answered; None if it would not have been asked."""
@@ -97,10 +108,10 @@ class SlmSide:
     def _serving(self, draw: float) -> Released | None:
         if self.rollout.stage == "canary" and draw < self._settings.canary_share and self.rollout.candidate in self._releases:
             return self._releases[self.rollout.candidate]
-        return self._releases.get(self.rollout.serving)
+        return self._releases.get(self.rollout.serving) or self._releases.get(self.rollout.previous)
 
     def _in_order(self) -> list[Released]:
-        names = (self.rollout.serving, self.rollout.candidate)
+        names = (self.rollout.serving, self.rollout.previous, self.rollout.candidate)
         return [self._releases[name] for name in names if name in self._releases]
 
     async def _take(self, release: str) -> None:
@@ -184,7 +195,7 @@ class SlmSide:
             return
         self._watches.pop(release)
         log.error("release %s is rolled back: %s", release, reason)
-        await self._change(lambda rollout: rollout.rolled_back(reason) if release == (rollout.candidate or rollout.serving) else rollout)
+        await self._change(lambda rollout: rollout.rolled_back(reason, release))
 
 
 def _to_llm(ready: Ready, reason: str) -> Decision:

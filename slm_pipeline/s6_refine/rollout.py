@@ -42,16 +42,18 @@ class Rollout:
             "full", self.candidate, reason, serving=self.candidate, previous=self.serving, candidate=None, stage=None, withdrawn={}
         )
 
-    def rolled_back(self, reason: str) -> "Rollout":
-        """Away with the candidate; without one, away with what serves, and the one before it serves again. Raises ValueError if there is
-        nothing to go back from."""
-        if self.candidate is not None:
-            refused = (*self.refused, self.candidate)
-            return self._told("rolled back", self.candidate, reason, candidate=None, stage=None, refused=refused)
-        if self.serving is None:
+    def rolled_back(self, reason: str, release: str | None = None) -> "Rollout":
+        """Away with a release, if it is on trial or serves: unless it is named, with the candidate, and without one with what serves. Then
+        the one before serves again. Raises ValueError if there is nothing to go back from."""
+        gone = release or self.candidate or self.serving
+        if gone is None:
             raise ValueError("No release serves, so there is nothing to roll back.")
-        refused = (*self.refused, self.serving)
-        return self._told("rolled back", self.serving, reason, serving=self.previous, previous=None, refused=refused, withdrawn={})
+        refused = (*self.refused, gone)
+        if gone == self.candidate:
+            return self._told("rolled back", gone, reason, candidate=None, stage=None, refused=refused)
+        if gone == self.serving:
+            return self._told("rolled back", gone, reason, serving=self.previous, previous=None, refused=refused, withdrawn={})
+        return self
 
     def without(self, group: str, reason: str) -> "Rollout":
         """What serves no longer holds what it promised of a group: the LLM answers its calls until another release serves."""

@@ -161,11 +161,31 @@ def test_a_damaged_release_is_refused_and_the_old_one_serves_on(served):
     rollout = read_rollout(lake)
     write_rollout(lake, rollout.offered(broken).promoted().promoted())
     time.sleep(4)
-    assert post(gateway, request()).status_code == 200
-    assert newest(gateway).route.release in (release, None)
+    until_served(gateway)
+    assert newest(gateway).route.release == release
     write_rollout(lake, read_rollout(lake).rolled_back("damaged"))
     until_served(gateway)
     assert newest(gateway).route.release == release
+
+
+def test_a_release_whose_files_were_changed_is_refused(served):
+    gateway, lake, release = served
+    written = lake.version(RELEASE, None, release)
+    other = rewritten(lake, written, {"release": written.json("release") | {"note": "another one"}})
+    file = Path(lake.version(RELEASE, None, other).path) / "release.json"
+    file.write_text(file.read_text().replace("another one", "tampered with"))
+    write_rollout(lake, read_rollout(lake).offered(other).promoted().promoted())
+    time.sleep(4)
+    until_served(gateway)
+    assert newest(gateway).route.release == release
+
+
+@pytest.mark.parametrize("messages", [None, [], "hello", [{"role": "user"}], [None], [{"role": "user", "content": 7}]])
+def test_a_request_that_is_none_costs_nobody_an_answer(served, messages):
+    gateway, *_ = served
+    answer = post(gateway, request() | {"messages": messages})
+    assert answer.headers["x-slm-route"] == "llm"
+    assert answer.status_code != 500
 
 
 def test_a_release_in_shadow_serves_nothing_and_is_compared(served):

@@ -27,6 +27,13 @@ def test_a_candidate_that_fails_leaves_what_serves_alone():
     assert (rollout.serving, rollout.candidate, rollout.refused) == ("one", None, ("two",))
 
 
+def test_what_serves_can_fail_while_another_one_is_on_trial():
+    rollout = Rollout().offered("one").promoted().promoted().offered("two").promoted().promoted().offered("three")
+    gone = rollout.rolled_back("audits", "two")
+    assert (gone.serving, gone.candidate) == ("one", "three")
+    assert rollout.rolled_back("audits", "unknown") == rollout
+
+
 def test_a_newer_release_takes_the_place_of_the_one_on_trial():
     rollout = Rollout().offered("one").promoted().offered("two")
     assert (rollout.candidate, rollout.stage) == ("two", "shadow")
