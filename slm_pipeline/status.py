@@ -14,6 +14,7 @@ from slm_pipeline.resources import tracking
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.database import log_exists
 from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.s6_refine.rollout import read_rollout
 from slm_pipeline.s6_refine.scoreboard import SCORE, change, gate_line, share, tool_line
 from slm_pipeline.settings import Settings
 from slm_pipeline.up import answers
@@ -24,6 +25,7 @@ def print_status(settings: Settings, console: Console) -> None:
     lake = Lake(settings.lake)
     print_scoreboard(lake, console)
     console.print(_log_line(settings), highlight=False)
+    console.print(_release_line(lake), highlight=False)
     console.print(_groups(lake, settings))
     console.print(_runs(open_instance(settings)))
     servers = (
@@ -66,6 +68,15 @@ def _log_line(settings: Settings) -> str:
         if days
         else "The log holds no calls: `slm sample` or `slm import FILE`."
     )
+
+
+def _release_line(lake: Lake) -> str:
+    rollout = read_rollout(lake)
+    trial = f"; {rollout.candidate} is on trial as {rollout.stage}, `slm release promote` brings it further" if rollout.candidate else ""
+    if rollout.serving is None:
+        return f"No release serves: the LLM answers everything{trial}."
+    withdrawn = f", but for {', '.join(rollout.withdrawn)} (withdrawn)" if rollout.withdrawn else ""
+    return f"Release {rollout.serving} serves{withdrawn}{trial}."
 
 
 def _groups(lake: Lake, settings: Settings) -> Table:
