@@ -30,8 +30,9 @@ ALPHA, DELTA, SAMPLES = 0.20, 0.10, 8
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
-    """What SLMs serve of given traffic, or the sample, before and after a round of learning: `share_before`, `share_after` (of all calls
-    of that part), `wrong_before`, `wrong_after` (of SLM-served calls), with intervals that resample sessions, and escalations by reason.
+    """What SLMs serve of given traffic, or the sample, before and after a round of learning: `slm_share_before`, `slm_share_after`
+    (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions, and calls by
+    who answered and why (`reasons_…`).
 
     The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
     pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
@@ -176,8 +177,8 @@ def _served(settings: Settings, file: Path, calls: Sequence[AgentCall], steps: b
     sessions = [call.session_id for call in sorted(calls, key=lambda call: call.timestamp)]
     return {
         "n": len(calls),
-        **_interval("share", mean_interval(list(map(float, served)), sessions, settings.bootstrap_samples, settings.seed)),
-        **_interval("wrong", mean_interval(wrong, sessions, settings.bootstrap_samples, settings.seed)),
+        **_interval("slm_share", mean_interval(list(map(float, served)), sessions, settings.bootstrap_samples, settings.seed)),
+        **_interval("wrong_served", mean_interval(wrong, sessions, settings.bootstrap_samples, settings.seed)),
         **_spent(settings, {call.session_id for call in calls}),
     }
 

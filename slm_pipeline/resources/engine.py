@@ -42,12 +42,13 @@ class Sampling:
 
 
 class Engine:
-    """A running model; use it in a `with` block. `context` is the room in tokens for one prompt and its answer."""
+    """A running model; use it in a `with` block. `context` is the room in tokens for one prompt and its answer. `keeps_prompts`: what the
+    next prompt begins alike with the last one is not computed again."""
 
-    def __init__(self, gguf: Path, adapter: Path | None, context: int):
+    def __init__(self, gguf: Path, adapter: Path | None, context: int, keeps_prompts: bool = True):
         self._model = gguf
         # what was kept of an earlier conversation may hold answers: the activated adapter has no part in those that now are prompts
-        self._keeps_prompts = adapter is None or not _activated(adapter)
+        self._keeps_prompts = keeps_prompts and (adapter is None or not _activated(adapter))
         arguments = [str(gguf), str(context), *([str(adapter)] if adapter else [])]
         command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
