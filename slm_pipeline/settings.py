@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     engines: int = Field(3, ge=1, description="SLMs that are kept in memory at once; others are loaded when they are called for")
     slm_seconds: float = Field(20, gt=0, description="an SLM that takes longer is not waited for: the LLM answers")
     audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
-    canary_share: float = Field(0.1, gt=0, lt=1, description="share of calls that a release on trial answers as a canary")
+    trial_share: float = Field(0.1, gt=0, lt=1, description="share of calls that a release on trial answers as a canary")
     log_mode: Literal["batch", "sync"] = Field("batch", description="sync: an answer ends only when its call is committed")
     log_flush_seconds: float = Field(0.1, gt=0, description="batch: what a kill can cost")
     log_queue: int = Field(10_000, gt=0, description="calls that wait for the log; more are dropped and counted")

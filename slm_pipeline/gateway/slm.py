@@ -106,7 +106,7 @@ class SlmSide:
         self.engines.close()
 
     def _serving(self, draw: float) -> Released | None:
-        if self.rollout.stage == "canary" and draw < self._settings.canary_share and self.rollout.candidate in self._releases:
+        if self.rollout.stage == "canary" and draw < self._settings.trial_share and self.rollout.candidate in self._releases:
             return self._releases[self.rollout.candidate]
         return self._releases.get(self.rollout.serving) or self._releases.get(self.rollout.previous)
 
