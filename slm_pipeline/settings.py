@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     max_malformed_share: float = Field(0.01, description="share of a run's calls without messages or answer that a check tolerates")
 
     # S2
-    audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
     canary_share: float = Field(0.01, ge=0, lt=1, description="share of training calls of which a copy with an invented secret is added")
 
     # S2: redaction
