@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from slm_pipeline.cli_export import export
 from slm_pipeline.cli_models import device, models
@@ -111,6 +110,8 @@ def status() -> None:
 @app.command()
 def report() -> None:
     """Print how much of the traffic SLMs can take, by task, with intervals."""
+    from rich.markdown import Markdown
+
     from slm_pipeline.lake import Lake
 
     written = Lake(get_settings().lake).read("s6_refine/replaceability")

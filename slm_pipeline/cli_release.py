@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from slm_pipeline.lake import Lake
 from slm_pipeline.settings import get_settings
 from slm_pipeline.terminal import terminal
 
@@ -21,7 +20,7 @@ def list_() -> None:
     from slm_pipeline.s6_refine.release import RELEASE, told
     from slm_pipeline.s6_refine.rollout import read_rollout
 
-    lake = Lake(get_settings().lake)
+    lake = _lake()
     rollout = read_rollout(lake)
     if not rollout.history:
         console.print("No release was made yet: `slm run` makes one as soon as a group has a champion.")
@@ -62,15 +61,21 @@ def diff(one: Name, other: Name) -> None:
     """What differs between two releases: groups, adapters and promises."""
     from slm_pipeline.s6_refine.release import differences
 
-    lake = Lake(get_settings().lake)
-    releases = [_release(name, lake) for name in (one, other)]
+    releases = [_release(name) for name in (one, other)]
     for line in differences(*releases) or ["They promise and serve the same."]:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _release(name: str, lake: Lake) -> dict:
+def _lake():
+    from slm_pipeline.lake import Lake
+
+    return Lake(get_settings().lake)
+
+
+def _release(name: str) -> dict:
     from slm_pipeline.s6_refine.release import RELEASE, release_names
 
+    lake = _lake()
     found = [known for known in release_names(lake) if known.startswith(name)]
     if len(found) != 1:
         _fail(f"{len(found)} releases begin with {name!r}; `slm release list` shows their names.")
@@ -79,7 +84,7 @@ def _release(name: str, lake: Lake) -> dict:
 
 def _change(change) -> None:
     try:
-        change(Lake(get_settings().lake))
+        change(_lake())
     except ValueError as error:
         _fail(str(error))
     list_()

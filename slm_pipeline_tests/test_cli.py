@@ -122,3 +122,28 @@ def test_a_living_run_is_left_alone(instance):
     run = started_run(instance, process_tags())
     assert recover_dead_runs(instance) == []
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_releases_are_listed_promoted_rolled_back_and_compared(home):
+    from slm_pipeline.lake import Lake
+    from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
+
+    assert "No release was made yet" in slm("release", "list").stdout
+    assert "nothing to promote" in slm("release", "promote").stderr
+    lake = Lake(str(home / "lake"))
+    certificates = {"group": {"told": "cannot certify 10%: all to LLM", "label": "fidelity"}}
+    group = {"adapter": "a", "version": "1", "base": "b", "certificates": certificates, "gold": []}
+    names = [
+        lake.write("s6_refine/release", None, {"release": {"clusters": "c", "groups": groups}}, keep_old=True).digest
+        for groups in ({"weather": group}, {"weather": group | {"adapter": "z", "version": "2"}})
+    ]
+    write_rollout(lake, read_rollout(lake).offered(names[0]).promoted().promoted().offered(names[1]))
+    listed = slm("release", "list").stdout
+    assert "weather: cannot certify 10%: all to LLM (fidelity)" in listed
+    assert "as shadow" in listed
+    slm("release", "promote")
+    assert read_rollout(lake).stage == "canary"
+    assert "worse" in slm("release", "rollback", "--reason", "worse").stdout
+    assert read_rollout(lake).serving == names[0]
+    assert "v1 on b, then v2 on b" in slm("release", "diff", names[0][:6], names[1][:6]).stdout
+    assert "0 releases begin with" in slm("release", "diff", "nothing", names[1]).stderr
