@@ -126,6 +126,8 @@ class Released:
             messages, full = factor(request, self._tasks[assigned.task]), full_messages(request)
         except TemplateChanged:
             return Decision("llm", "template_changed", group)
+        if not any(message["content"].strip() for message in messages[1:]):
+            return Decision("llm", "nothing_asked", group)
         text = router_text(messages)
         chance = float(self._keepers[group].chance([text])[0])
         if chance < self._keepers[group].worth:
