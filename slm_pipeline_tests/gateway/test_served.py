@@ -192,13 +192,16 @@ def test_a_release_in_shadow_serves_nothing_and_is_compared(served):
     gateway, lake, release = served
     write_rollout(lake, Rollout().offered(release))
     until_served(gateway, "llm")
-    before = len(gateway.calls())
-    answers = [post(gateway, request(f"weather in Oslo number {i}")) for i in range(3)]
+    answers = [post(gateway, request(f"weather in shadow number {i}")) for i in range(3)]
     assert {answer.headers["x-slm-route"] for answer in answers} == {"llm"}
-    assert eventually(lambda: len(gateway.calls()) == before + 3, seconds=30)
-    routes = [call.route for call in gateway.calls()[before:]]
-    assert {route.served_by for route in routes} == {"llm"}
-    shadows = [attempt for route in routes for attempt in route.attempts if attempt.role == "shadow"]
+
+    def routes():
+        calls = [call for call in gateway.calls() if "in shadow" in json.dumps(call.request["messages"])]
+        return [call.route for call in calls]
+
+    assert eventually(lambda: len(routes()) == 3, seconds=60)
+    assert {route.served_by for route in routes()} == {"llm"}
+    shadows = [attempt for route in routes() for attempt in route.attempts if attempt.role == "shadow"]
     assert len(shadows) == 3
     assert {attempt.verdict for attempt in shadows} == {"rejected"}, "it says something else than the LLM"
 
