@@ -19,7 +19,7 @@ from slm_pipeline.settings import Settings
 
 PROMPTS = 40
 TOKENS = 48  # of an answer, at most
-FULL_TOKENS = 16  # where prompts are compared, both sides write as many
+COMPARED, FULL_TOKENS = 10, 16  # prompts whose full and factored forms are compared, and the tokens that both make an answer of
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
@@ -39,12 +39,13 @@ def measure(settings: Settings, data: Path | None) -> Json:
     base = ensure_base(files.json("training")["base"], settings)
     rows = table[table["split"] == "test"].head(PROMPTS)
     prompts = _prompts(rows[COLUMN[prompt_form(files.json("training"))]], base, settings.max_prompt_tokens)
-    full = _prompts(rows["full_messages"], base, settings.base_prompt_tokens)
+    full = _prompts(rows["full_messages"].head(COMPARED), base, settings.base_prompt_tokens)
     ours, baseline = _engine(files.local(), base, prompts, settings), _transformers(files.local(), base, prompts)
-    cold = {name: _seconds(files.local(), base, asked, False) for name, asked in (("factored", prompts), ("full", full))}
+    cold = {name: _seconds(files.local(), base, asked, False) for name, asked in (("factored", prompts[:COMPARED]), ("full", full))}
     warm = _seconds(files.local(), base, sorted(full), True)
     return {
         "n": len(prompts),
+        "n_full": len(full),
         "seed": settings.seed,
         "tokens_per_s": round(ours["tokens"] / ours["seconds"], 1),
         "baseline_tokens_per_s": round(baseline["tokens"] / baseline["seconds"], 1),
