@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slm_pipeline.answering import Asked, Proposal, propose
+from slm_pipeline.answering import KNOWN, Asked, Proposal, propose
 from slm_pipeline.checkers import Checker, checkers_of, is_gold
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
@@ -46,8 +46,9 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     seen = {split: outcomes_of(rows[rows["split"] == split]) for split in SPLITS}
     keeper, own = learn(seen["validation"], settings.seed)
     scores = {"validation": own, "calibration": keeper.scores(*_judged(seen["calibration"])) if len(seen["calibration"]) else []}
+    rows["score"] = np.nan
     for split in SPLITS:
-        rows.loc[rows["split"] == split, "score"] = scores[split]
+        rows.loc[rows["split"] == split, "score"] = np.asarray(scores[split], float)
     strangeness = Strangeness.to(seen["validation"].texts)
     facts = {
         "group": group,
@@ -78,7 +79,7 @@ def gatekeeper_of(written: Artefact) -> Gatekeeper:
 
 def outcomes_of(rows: pd.DataFrame) -> Outcomes:
     """Rows of `outcomes` as a gatekeeper learns from them."""
-    known = np.array(rows["known"].tolist(), float).reshape(len(rows), -1)
+    known = np.array(rows["known"].tolist(), float).reshape(len(rows), len(KNOWN))
     columns = rows["text"].tolist(), rows["answer"].tolist(), known, rows["slm"].to_numpy(), rows["llm"].to_numpy()
     return Outcomes(*columns, rows["session_id"].tolist())
 
