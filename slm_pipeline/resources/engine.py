@@ -19,8 +19,6 @@ from slm_pipeline.tool_use.calls import Tool, write
 CANONICAL = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 """Makes llguidance, llama.cpp's grammar engine, write JSON as `render_answer` does; left free, untuned models waste tokens on space."""
 
-STOP_SECONDS = 5.0
-
 
 @dataclass(frozen=True)
 class Completion:
@@ -70,10 +68,6 @@ class Engine:
     def __exit__(self, *exc: object) -> None:
         with self._process:
             self._process.stdin.close()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:  # a process that was forked meanwhile holds the other end open
-                self._process.kill()
 
     def complete(
         self,

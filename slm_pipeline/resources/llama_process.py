@@ -35,6 +35,7 @@ def main(gguf: str, context: str, adapter: str = "") -> None:
     for request in sys.stdin:
         replies.write(json.dumps(server.handle_completions(json.loads(request))) + "\n")
         replies.flush()
+    os._exit(0)  # a server that has hardly started waits for ever when it is taken down
 
 
 if __name__ == "__main__":

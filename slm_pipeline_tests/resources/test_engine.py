@@ -39,6 +39,12 @@ def test_a_refused_prompt_says_why_and_the_next_is_answered(gguf):
         assert engine.complete(["hello"], [None], 4)[0].tokens > 0
 
 
+def test_it_ends_at_once_where_nothing_was_asked(gguf):
+    with Engine(gguf, None, 128) as engine:
+        process = engine._process
+    assert process.returncode == 0
+
+
 def test_it_ends_when_the_asking_process_is_killed(gguf):
     asking = subprocess.Popen([sys.executable, "-c", ASK_AND_WAIT, str(gguf)], stdout=subprocess.PIPE, text=True)
     pid = int(asking.stdout.readline())
