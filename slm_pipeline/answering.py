@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from slm_pipeline.answers import parse_answer
+from slm_pipeline.answers import given_answer
 from slm_pipeline.checkers import Checker, checked_answer
 from slm_pipeline.records import Answer, Json, ToolCall
 from slm_pipeline.resources.engine import Completion, Sampling
@@ -126,12 +126,12 @@ class _Read:
 
 def _read(text: str, asked: Asked) -> _Read:
     """Reads a model's words, without what the checker takes out, if that mends them."""
-    answer = parse_answer(text) if asked.tools else Answer(text=text)
+    answer = given_answer(text, asked.tools)
     if asked.checker is None:
         return _Read(answer, text, None)
     found = checked_answer(asked.checker, asked.messages, answer, text)
     if found.score < 1 and found.kept and found.kept != text:
-        mended = parse_answer(found.kept) if asked.tools else Answer(text=found.kept)
+        mended = given_answer(found.kept, asked.tools)
         again = checked_answer(asked.checker, asked.messages, mended, found.kept)
         if again.score > found.score:
             return _Read(mended, found.kept, again.score)

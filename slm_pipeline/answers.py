@@ -10,7 +10,7 @@ from typing import Any
 
 from slm_pipeline.records import Answer, Json, ToolCall
 
-__all__ = ["answer_form", "answer_schema", "functions_of", "parse_answer", "render_answer", "resolved", "target_answer"]
+__all__ = ["answer_form", "answer_schema", "functions_of", "given_answer", "parse_answer", "render_answer", "resolved", "target_answer"]
 
 # What decoding takes; anything else (formats, patterns, conditions, notes) only loosens the constraint when left out.
 _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
@@ -39,6 +39,11 @@ def parse_answer(text: str) -> Answer:
     if not calls or not all(_is_call(call) for call in calls):
         return Answer(text=text)
     return Answer(tool_calls=tuple(ToolCall(call["name"], call["arguments"]) for call in calls))
+
+
+def given_answer(text: str, tools: list[Json] | None) -> Answer:
+    """What a model's words mean where these tools are at hand; without tools they are text, whatever they look like."""
+    return parse_answer(text) if tools else Answer(text=text)
 
 
 def target_answer(example: Mapping) -> Answer:

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         return self.log_url.get_secret_value() if self.log_url else f"sqlite:///{self.call_log}"
 
     @property
+    def context_tokens(self) -> int:
+        """Room that an adapter's prompt and answer take."""
+        return self.max_prompt_tokens + self.max_answer_tokens + 64
+
+    @property
     def models(self) -> Path:
         return self.home / "models"
 

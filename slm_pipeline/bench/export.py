@@ -71,7 +71,7 @@ def _compare(asked: Asked, settings: Settings) -> tuple[float, dict[str, list[bo
     from slm_pipeline.s5_finetune.export.merge import adapted_model, load_fp32, merge
 
     group, adapter, base, prompts = asked
-    context, tokens = settings.max_prompt_tokens + settings.max_answer_tokens + 64, settings.max_answer_tokens
+    context, tokens = settings.context_tokens, settings.max_answer_tokens
     same: dict[str, list[bool]] = {}
     with TemporaryDirectory() as folder:
         merged, gguf, beside = Path(folder) / "merged", Path(folder) / "model.gguf", Path(folder) / "adapter.gguf"

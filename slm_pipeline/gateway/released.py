@@ -12,7 +12,6 @@ from slm_pipeline.lake import Artefact
 from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Engine
 from slm_pipeline.router.models import Gatekeeper
-from slm_pipeline.router.outcomes import OutcomeModel
 from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.router.text import router_text
 from slm_pipeline.s3_cluster.assignment import Assigner
@@ -21,6 +20,7 @@ from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s5_finetune.fit import served
 from slm_pipeline.s6_refine.certification import WHOLE
 from slm_pipeline.s6_refine.release import adapter_files
+from slm_pipeline.s6_refine.routing import gatekeeper_of
 from slm_pipeline.settings import Settings
 
 UNSUPPORTED = {
@@ -76,8 +76,7 @@ class Released:
         self._adapters: dict[str, Adapter] = {}
         self._bases: dict[str, BaseFiles] = {}
         for group, of in self.facts["groups"].items():
-            models = (OutcomeModel.load(written.bytes(f"{group}.{name}.npz")) for name in ("router", "verifier"))
-            self._keepers[group] = Gatekeeper(*models, of["worth"])
+            self._keepers[group] = gatekeeper_of(written, of["worth"], f"{group}.")
             self._strangeness[group] = Strangeness.load(written.bytes(f"{group}.strangeness.npz"))
             self._adapters[group] = adapter_of(adapters[group])
             self._bases[group] = ensure_base(of["base"], settings)
@@ -103,7 +102,7 @@ class Released:
     def start(self, key: str) -> Engine:
         """The engine of a key, once it has answered; blocks. Raises RuntimeError with llama.cpp's message."""
         group = self.engines()[key]
-        context = self._settings.max_prompt_tokens + self._settings.max_answer_tokens + 64
+        context = self._settings.context_tokens
         engine = Engine(*served(self._bases[group], self._adapters[group].folder), context)
         engine.answer("?", None, 1)
         return engine

@@ -88,9 +88,7 @@ class SlmSide:
 
     async def shadow(self, request: Json) -> Attempt | None:
         """What a release in shadow would have answered; None if it would not have been asked."""
-        if self.rollout.stage != "shadow" or (release := self._releases.get(self.rollout.candidate)) is None:
-            return None
-        return (await self._ask(release, request)).attempt
+        return (await self._ask(self._releases[self.rollout.candidate], request)).attempt if self.shadows else None
 
     @property
     def shadows(self) -> bool:

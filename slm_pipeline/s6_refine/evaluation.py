@@ -15,7 +15,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from slm_pipeline.answers import parse_answer, target_answer
+from slm_pipeline.answers import given_answer, target_answer
 from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.intervals import Interval, mean_interval, paired_interval
 from slm_pipeline.lake import digest
@@ -187,11 +187,6 @@ def metrics(report: Json) -> dict[str, float]:
     if judge := report.get("judge"):
         figures |= {"judge": judge["score"]["mean"], "judge_unreadable": judge["unreadable"]}
     return {f"test/{name}": float(value) for name, value in figures.items() if value is not None}
-
-
-def given_answer(text: str, tools: list[Json]) -> Answer:
-    """What a model's words mean where these tools are at hand; without tools they are text, whatever they look like."""
-    return parse_answer(text) if tools else Answer(text=text)
 
 
 def _beside(example: Mapping, target: Answer, given: Answer | None, tools: list[Json], leeway: Leeway) -> Json:

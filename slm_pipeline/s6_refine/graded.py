@@ -5,9 +5,9 @@ from collections import Counter
 
 import pandas as pd
 
-from slm_pipeline.answers import target_answer
+from slm_pipeline.answers import given_answer, target_answer
 from slm_pipeline.records import Json
-from slm_pipeline.s6_refine.evaluation import ALL_SCORES, given_answer
+from slm_pipeline.s6_refine.evaluation import ALL_SCORES
 from slm_pipeline.scores import wrong_arguments
 from slm_pipeline.settings import Settings
 

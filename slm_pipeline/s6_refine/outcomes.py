@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from slm_pipeline.answering import Asked, Proposal
-from slm_pipeline.answers import render_answer, target_answer
+from slm_pipeline.answers import given_answer, render_answer, target_answer
 from slm_pipeline.checkers import Checker, CheckerError, checked_answer
 from slm_pipeline.records import Answer, Json, answer_of
 from slm_pipeline.router.text import router_text
-from slm_pipeline.s6_refine.evaluation import given_answer
 from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings
 

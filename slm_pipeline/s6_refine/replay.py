@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress
 
+from slm_pipeline.answers import given_answer
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import AgentCall, Answer, Attempt, Json, Route, ToolCall, response_answer, response_of
 from slm_pipeline.resources.tracking import AdapterVersion, champion
@@ -19,7 +20,7 @@ from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.curation import redaction_of
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor
-from slm_pipeline.s6_refine.evaluation import Completion, given_answer
+from slm_pipeline.s6_refine.evaluation import Completion
 from slm_pipeline.s6_refine.promotion import ADAPTER
 from slm_pipeline.scores import grade
 from slm_pipeline.settings import Settings

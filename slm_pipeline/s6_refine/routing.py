@@ -71,10 +71,10 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     return lake.write(ROUTER, group, contents, inputs, version=version), True
 
 
-def gatekeeper_of(written: Artefact) -> Gatekeeper:
-    """The gatekeeper that `train_router` wrote."""
-    router, verifier = (OutcomeModel.load(written.bytes(f"{name}.npz")) for name in ("router", "verifier"))
-    return Gatekeeper(router, verifier, written.json("router")["worth"])
+def gatekeeper_of(written: Artefact, worth: float, prefix: str = "") -> Gatekeeper:
+    """The gatekeeper whose files `train_router` wrote, in its own artefact, or behind a `prefix` in a release."""
+    router, verifier = (OutcomeModel.load(written.bytes(f"{prefix}{name}.npz")) for name in ("router", "verifier"))
+    return Gatekeeper(router, verifier, worth)
 
 
 def outcomes_of(rows: pd.DataFrame) -> Outcomes:
@@ -105,7 +105,7 @@ def _asked(
     table = table[table["split"].isin(SPLITS)]
     adapter = adapter_of(Lake(settings.lake).version(ADAPTER, group, champion.lake_digest))
     base, schemas = ensure_base(champion.base, settings), task_schemas(tasks)
-    context = settings.max_prompt_tokens + settings.max_answer_tokens + 64
+    context = settings.context_tokens
     done = iter(range(1, len(table) + 1))
 
     def tick() -> None:

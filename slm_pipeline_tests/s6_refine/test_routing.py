@@ -55,7 +55,7 @@ def test_every_call_has_a_score_and_nothing_is_asked_twice(trained):
     rows = written.table("outcomes")
     assert rows["score"].notna().all()
     assert len(written.json("router")["strangeness"]) == 30
-    keeper = routing.gatekeeper_of(written)
+    keeper = routing.gatekeeper_of(written, written.json("router")["worth"])
     calibration = routing.outcomes_of(rows[rows["split"] == "calibration"])
     told = keeper.scores(calibration.texts, calibration.answers, calibration.known)
     assert np.allclose(told, rows.loc[rows["split"] == "calibration", "score"])

@@ -65,7 +65,7 @@ def _loading(source: Source, form: str, comparisons: list[Comparison], settings:
             'model = AutoModelForCausalLM.from_pretrained(".")\ntokenizer = AutoTokenizer.from_pretrained(".")',
         ) + ("\n\nIts weights are fp32: rounded to bf16, a merged model says something else than its adapter.")
     if form == "gguf":
-        context = settings.max_prompt_tokens + settings.max_answer_tokens + 64
+        context = settings.context_tokens
         sizes = {c.form.partition(".")[0].partition("-")[2] for c in comparisons}
         size = "q8_0" if "q8_0" in sizes else min(sizes)
         if source.activated:

@@ -69,7 +69,7 @@ class Job:
     @property
     def context(self) -> int:
         """Room in tokens for one prompt and its answer."""
-        return self.settings.max_prompt_tokens + self.settings.max_answer_tokens + 64
+        return self.settings.context_tokens
 
     def compare_gguf(self, model: Path, adapter: Path | None, quantisation: Quantisation) -> Comparison:
         """llama.cpp's greedy answers against PEFT's; only unquantised weights have to agree."""
