@@ -27,6 +27,10 @@ class Attempt(BaseModel):
     latency_ms: float | None = None
 
 
+UNLIKELY = "unlikely"
+"""Why the LLM answers where the router expects no good answer of an SLM."""
+
+
 class Route(BaseModel):
     """Who answered a call, and every attempt at it."""
 
@@ -38,6 +42,7 @@ class Route(BaseModel):
     p_ok: float | None = None
     reason: str = ""
     attempts: list[Attempt] = Field(default_factory=list)
+    sampled: bool = Field(False, description="drawn uniformly: the LLM answered, whoever served")
 
 
 class AgentCall(BaseModel):
@@ -70,6 +75,14 @@ class AgentCall(BaseModel):
     @property
     def served_by_slm(self) -> bool:
         return self.route is not None and self.route.served_by == "slm"
+
+    @property
+    def chosen(self) -> bool:
+        """Whether router or verifier decided by what it says who answers it. Such calls are easier or harder than all are, so none of them
+        judges anything unless it was drawn uniformly."""
+        if self.route is None or self.route.sampled:
+            return False
+        return self.served_by_slm or self.route.reason == UNLIKELY or any(attempt.role == "slm" for attempt in self.failed_attempts)
 
     @property
     def failed_attempts(self) -> list[Attempt]:
@@ -165,10 +178,13 @@ def target_of(call: AgentCall) -> Target | None:
     for source in ("correction", "gold"):
         if isinstance(outcome.get(source), dict) and (answer := answer_of(outcome[source])):
             return Target(answer, source)
+    answer = teacher_answer(call)
+    return Target(answer, "teacher") if answer else None
+
+
+def teacher_answer(call: AgentCall) -> Answer | None:
+    """What the LLM said: to the client, or beside what an SLM served."""
     if not call.served_by_slm:
-        answer = response_answer(call.response)
-        return Target(answer, "teacher") if answer else None
-    for attempt in call.route.attempts:
-        if attempt.role == "teacher" and attempt.response and (answer := response_answer(attempt.response)):
-            return Target(answer, "teacher")
-    return None
+        return response_answer(call.response)
+    said = (attempt.response for attempt in call.route.attempts if attempt.role == "teacher" and attempt.response)
+    return next((answer for response in said if (answer := response_answer(response))), None)

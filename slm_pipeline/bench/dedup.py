@@ -121,6 +121,7 @@ def _curated(call: AgentCall) -> Json:
     said = json.dumps({"text": answer.text, "tool_calls": [{"name": c.name, "arguments": c.arguments} for c in answer.tool_calls]})
     row = {key: getattr(call, key) for key in ("id", "timestamp", "agent", "session_id")}
     row |= {"day": "", "split": "train", "request": json.dumps(call.request), "answer": said, "teacher_answer": said}
+    row["chosen"] = False
     return row | dict.fromkeys(("target_source", "outcome", "served_by", "failed_model", "failed_answer", "drop_reason", "tokens", "cost"))
 
 

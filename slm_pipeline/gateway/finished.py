@@ -15,7 +15,7 @@ class Finished:
 
     If there is no answer it is None and `error` says why; `partial` is what came before the error.
     `attempts` are tries at upstreams as (upstream, error or "", milliseconds), `slm` is that of an SLM before, `compared` one
-    that nobody waited for: an audit, or a release in shadow.
+    that nobody waited for: an audit, or a release in shadow. `sampled`: drawn uniformly, for an LLM's answer in any case.
     """
 
     id: str
@@ -33,6 +33,7 @@ class Finished:
     attempts: list[tuple[str, str, float]] = field(default_factory=list)
     slm: Attempt | None = None
     compared: Attempt | None = None
+    sampled: bool = False
 
 
 def call_of(finished: Finished, sessions: Sessions) -> AgentCall:
@@ -66,6 +67,7 @@ def _route(finished: Finished) -> Route:
     attempts = [*([finished.slm] if finished.slm else []), *_attempts(finished), *([finished.compared] if finished.compared else [])]
     known = {"group": decided.group, "release": decided.release, "p_ok": decided.chance}
     known = {name: value for name, value in known.items() if value is not None}
+    known |= {"sampled": True} if finished.sampled else {}
     return Route(served_by=decided.route, reason=_reason(finished), attempts=attempts, **known)
 
 

@@ -14,6 +14,7 @@ from slm_pipeline.gateway.apis import DONE, Api
 from slm_pipeline.gateway.bodies import parse
 from slm_pipeline.gateway.comparing import audited, shadowed
 from slm_pipeline.gateway.decision import Decision
+from slm_pipeline.gateway.engines import NOT_READY
 from slm_pipeline.gateway.errors import CallError
 from slm_pipeline.gateway.finished import Finished
 from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
@@ -66,6 +67,7 @@ class _Call:
         self.stream = None
         self.waited = 0.0  # beside the wait for an upstream's first byte, which `ask` counts
         self.recorded = False
+        self.sampled = random.random() < gateway.settings.audit_share
 
     async def run(self, read) -> None:
         """Answer the call; `read` gives the request's body."""
@@ -95,7 +97,13 @@ class _Call:
         if self.tried.response is not None:
             await self._serve(self.api.says(self.tried.response, self.ask.request))
             return
-        reply = await self.gateway.upstreams.ask(self.ask)
+        try:
+            reply = await self.gateway.upstreams.ask(self.ask)
+        except CallError as error:
+            if self.decision.reason in NOT_READY and error.code == "upstream_unreachable":
+                message = f"{error.message} Nor can the SLM that would answer: {self.decision.reason}."
+                raise CallError(503, message, "slm_and_upstream_unavailable") from error
+            raise
         if reply.rest is not None:
             await self._pass_stream(reply)
         else:
@@ -212,6 +220,7 @@ class _Call:
             partial,
             self.ask.attempts,
             self.tried.attempt,
+            sampled=self.sampled,
         )
         if response is not None:
             self.gateway.identity.spend(self.caller, _tokens(response))
@@ -252,7 +261,7 @@ class _Call:
             return None
         said = self.api.response(finished.response)
         if self.decision.route == "slm":
-            return self._audit(said) if random.random() < settings.audit_share else None
+            return self._audit(said) if self.sampled or random.random() < slm.caution(self.decision) else None
         return shadowed(slm, self.chat, said, settings) if slm.shadows and self.api.says else None
 
     async def _audit(self, said: Json) -> Attempt:

@@ -9,6 +9,9 @@ WINDOW = 40
 MOST_ERRORS = 8
 """Errors among them that are too many: died, refused, or slower than `slm_seconds`."""
 
+NEW, CAUTION = 200, 4
+"""Of so many calls that a release serves first, so many times the usual share is audited besides: a bad one is found early."""
+
 
 class Watch:
     """`risk`: how often a served answer may be another one than the LLM's; `usual`: how strange its calls were; both by group."""
@@ -18,6 +21,11 @@ class Watch:
         self._audits = {group: OutcomeDrift(min(of, 0.9)) for group, of in risk.items()}
         self._prompts = {group: PromptDrift(of, seed=seed) for group, of in usual.items()}
         self.asked = self.served = self.audits = self.disagreed = 0
+
+    @property
+    def new(self) -> bool:
+        """Whether it is among the first calls that the release serves."""
+        return self.served <= NEW
 
     def tried(self, error: bool, served: bool) -> str:
         """An SLM was asked; the reason to roll back, or ""."""

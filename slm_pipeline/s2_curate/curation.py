@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of
+from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of, teacher_answer
 from slm_pipeline.s2_curate.canaries import canary_of, is_chosen, plant
 from slm_pipeline.s2_curate.funnel import drop_reason
 from slm_pipeline.s2_curate.redact.detection import find_structured
@@ -20,7 +20,7 @@ from slm_pipeline.s2_curate.repeats import call_hash
 from slm_pipeline.s2_curate.splits import split_of
 from slm_pipeline.settings import Settings
 
-VERSION = 4  # raise it when the same calls shall be curated anew
+VERSION = 5  # raise it when the same calls shall be curated anew
 TYPES = {
     "id": "str",
     "timestamp": "float64",
@@ -35,6 +35,7 @@ TYPES = {
     "teacher_answer": "str",
     "outcome": "str",
     "served_by": "str",
+    "chosen": "bool",
     "failed_model": "str",
     "failed_answer": "str",
     "failed_reason": "str",
@@ -105,7 +106,7 @@ def _row(call: AgentCall, day: str, settings: Settings, redactions: Counter[str]
     failure = call.failed_attempts[-1] if call.failed_attempts else None
     failed_answer = response_answer(failure.response) if failure and failure.response else None
     answer, tried = _answer(target.answer if target else None), _answer(failed_answer)
-    recorded = None if call.served_by_slm else _answer(response_answer(call.response))
+    recorded = _answer(teacher_answer(call))
     redaction = redaction_of(call, settings, also=(answer, recorded, tried, call.outcome))
     redactions.update(redaction.counts)
     texts = {
@@ -128,6 +129,7 @@ def _row(call: AgentCall, day: str, settings: Settings, redactions: Counter[str]
         "split": split,
         "target_source": target.source if target else None,
         "served_by": call.route.served_by if call.route else None,
+        "chosen": call.chosen,
         "failed_model": failure.model if failure else None,
         "failed_reason": redaction.data(failure.reason or failure.verdict) if failure else None,
         "drop_reason": reason,

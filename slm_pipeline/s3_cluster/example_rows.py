@@ -21,7 +21,7 @@ from slm_pipeline.s3_cluster.quality import action_of
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.settings import Settings
 
-VERSION = 3  # raise it when the same calls shall give other rows
+VERSION = 4  # raise it when the same calls shall give other rows
 COLUMNS = {
     "id": "str",
     "session_id": "str",
@@ -44,7 +44,7 @@ COLUMNS = {
     "tokens": "int64",
     "signature": "object",
 }
-COUNTED = ("dropped_by_curation", "template_changed", "asked_an_slm")
+COUNTED = ("dropped_by_curation", "template_changed", "chosen")
 
 
 class Gathered(NamedTuple):
@@ -134,8 +134,8 @@ def _row(call: Json, tasks: dict[str, Json], count_tokens: Callable[[str], int],
         counts["template_changed"] += 1
         return None
     failed = pd.notna(call["failed_model"])
-    if not training and (failed or call["served_by"] == "slm"):
-        counts["asked_an_slm"] += 1
+    if not training and call["chosen"]:
+        counts["chosen"] += 1
         return None
     messages, tools = json.dumps(factored), request.get("tools")
     rendered = _encodable(render_answer(answer, tools))

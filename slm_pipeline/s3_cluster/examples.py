@@ -47,8 +47,9 @@ class Built(NamedTuple):
 def build_examples(gathered: Gathered, settings: Settings) -> Built:
     """Choose the examples among the rows.
 
-    Validation, calibration and test keep every call that has a target, except those that an SLM was asked before: where it failed
-    they would make the traffic look harder than it is, where it passed easier, and a replay repeats a call that is there. Training
+    Validation, calibration and test keep every call that has a target, except those of which a router or verifier chose who answers
+    (`AgentCall.chosen`): where an SLM failed they would make the traffic look harder than it is, where it passed easier, and a replay
+    repeats a call that is there. Uniform audits stand for them. Training
     loses, in this order: what S2 dropped; answers of more than `max_answer_tokens`; whatever asks (nearly) what a test example
     asks (`near_duplicates.asked_among`); answers in a wrong form, outliers and answers that near neighbours contradict
     (`quality.py`), but never calls on which an SLM failed; near-duplicates of another training example in varying part and

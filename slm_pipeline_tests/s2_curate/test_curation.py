@@ -142,3 +142,30 @@ def test_gold_and_corrections_are_targets_whoever_served(source):
     outcome = {source: {"role": "assistant", "content": "right"}}
     row = curate([call(0, TRAIN[0], text=SLM_SAID, outcome=outcome, route={"served_by": "slm"})]).calls.iloc[0]
     assert (row["target_source"], json.loads(row["answer"])["text"]) == (source, "right")
+
+
+TRY = {"model": "slm", "verdict": "rejected", "response": None}
+
+
+@pytest.mark.parametrize(
+    ("route", "chosen"),
+    [
+        (None, False),
+        ({"served_by": "llm", "reason": "not_certified"}, False),
+        ({"served_by": "llm", "reason": "unlikely"}, True),
+        ({"served_by": "llm", "reason": "verifier", "attempts": [TRY]}, True),
+        ({"served_by": "llm", "reason": "no_release", "attempts": [TRY | {"role": "shadow"}]}, False),
+        ({"served_by": "slm"}, True),
+        ({"served_by": "slm", "sampled": True}, False),
+        ({"served_by": "llm", "reason": "verifier", "attempts": [TRY], "sampled": True}, False),
+    ],
+)
+def test_what_router_or_verifier_chose_is_known_unless_it_was_drawn_uniformly(route, chosen):
+    row = curate([call(0, TEST[0], outcome=None, **({"route": route} if route else {}))]).calls.iloc[0]
+    assert row["chosen"] == chosen
+
+
+def test_an_audit_says_what_the_teacher_said():
+    taught = attempt("gpt", "accepted", "the teacher's word", role="teacher")
+    row = curate([call(0, TEST[0], text=SLM_SAID, route={"served_by": "slm", "sampled": True, "attempts": [taught]})]).calls.iloc[0]
+    assert json.loads(row["teacher_answer"])["text"] == json.loads(row["answer"])["text"] == "the teacher's word"

@@ -93,19 +93,22 @@ def test_repeats_are_thinned_from_training_only_and_a_failure_stays():
     assert summary["failures"] == 1
 
 
-def test_calls_that_an_slm_was_asked_never_enter_the_test_split():
-    """Neither those it failed on nor those it passed: either alone would shift what the test split measures."""
+def test_calls_that_were_chosen_by_what_they_say_never_enter_the_test_split():
+    """Neither those that an SLM failed on nor those it passed: either alone would shift what the test split measures."""
     rows = made.template_rows(40)
     before, *_ = examples_of(rows)
     gold = {"target_source": "gold", "session_id": "again"}
     tried = [
-        rows[8] | gold | {"id": "passed", "split": "test", "served_by": "slm"},
-        rows[8] | gold | {"id": "failed", "split": "test", "served_by": "llm", "failed_model": "slm"},
-        rows[8] | gold | {"id": "validated", "split": "validation", "served_by": "slm"},
+        rows[8] | gold | {"id": "passed", "split": "test", "served_by": "slm", "chosen": True},
+        rows[8] | gold | {"id": "failed", "split": "test", "served_by": "llm", "failed_model": "slm", "chosen": True},
+        rows[8] | gold | {"id": "validated", "split": "validation", "served_by": "slm", "chosen": True},
     ]
     examples, summary, *_ = examples_of(rows + tried)
     assert list(examples["id"]) == list(before["id"])
-    assert summary["left_out"]["asked_an_slm"] == 3
+    assert summary["left_out"]["chosen"] == 3
+    audited = [rows[8] | gold | {"id": "audited", "split": "test", "served_by": "slm"}]
+    examples, *_ = examples_of(rows + tried + audited)
+    assert set(examples["id"]) - set(before["id"]) == {"audited"}
 
 
 def test_a_failure_keeps_what_the_slm_had_said_in_the_same_canonical_form():

@@ -27,6 +27,7 @@ def row(number, agent, messages, answer, **more):
     columns = {
         key: more.pop(key, None) for key in ("outcome", "served_by", "failed_model", "failed_answer", "failed_reason", "drop_reason")
     }
+    columns["chosen"] = more.pop("chosen", False)
     split, day = more.pop("split", SPLITS[number % 10]), more.pop("day", "2026-10-01")
     answer = {"text": answer, "tool_calls": []} if isinstance(answer, str) else answer
     return {
@@ -46,7 +47,7 @@ def row(number, agent, messages, answer, **more):
 
 def table(rows):
     frame = pd.DataFrame(rows)
-    text = [column for column in frame.columns if column != "timestamp"]
+    text = [column for column in frame.columns if column not in ("timestamp", "chosen")]
     return frame.astype(dict.fromkeys(text, "str"))
 
 
