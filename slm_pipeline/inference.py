@@ -11,7 +11,8 @@ from slm_pipeline.answers import answer_schema
 from slm_pipeline.lake import Artefact, digest
 from slm_pipeline.prompting import fit_messages, render_prompt
 from slm_pipeline.records import Json
-from slm_pipeline.resources.engine import Completion, Engine
+from slm_pipeline.resources.engine import Completion, Engine, Model
+from slm_pipeline.resources.slm_server import ServedModel, served_name, server_of
 from slm_pipeline.s4_select.base_models import BaseFiles
 from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.settings import Settings
@@ -51,6 +52,15 @@ def adapter_of(files: Artefact) -> Adapter:
 def adapter_prompt(messages: list[Json], folder: Path, settings: Settings) -> str:
     """What an adapter reads: the factored messages, shortened to `max_prompt_tokens` from their beginning."""
     return render_prompt(fit_messages(messages, folder, settings.max_prompt_tokens)[0], folder)
+
+
+def serving_model(group: str, adapter: str, folder: Path, base: BaseFiles, settings: Settings) -> Model:
+    """What answers for a group: the embedded engine, or the server that the settings name. `adapter`: digest of the files in `folder`."""
+    from slm_pipeline.s5_finetune.fit import served
+
+    if server := server_of(group, settings):
+        return ServedModel(server, served_name(group, adapter), folder)
+    return Engine(*served(base, folder), settings.context_tokens)
 
 
 def ask_adapter(

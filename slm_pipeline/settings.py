@@ -38,6 +38,22 @@ class Upstream(BaseModel):
         return os.environ.get(self.api_key_env) if self.api_key_env else None
 
 
+class SlmServer(BaseModel):
+    """A server of SLMs, vLLM or llama-server, that answers for groups instead of the embedded engine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(description="with the version: http://127.0.0.1:8000/v1")
+    api_key_env: str | None = Field(None, description="environment variable with its key; None: it needs none")
+    groups: tuple[str, ...] = Field(("*",), description="groups that it answers for; * stands for anything")
+    parallel: int = Field(8, ge=1, description="calls that it is asked side by side")
+
+    @property
+    def api_key(self) -> str | None:
+        """The key, or None if none is set."""
+        return os.environ.get(self.api_key_env) if self.api_key_env else None
+
+
 UPSTREAMS = (
     Upstream(name="openai", base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY"),
     Upstream(name="anthropic", base_url="https://api.anthropic.com/v1", api="anthropic", api_key_env="ANTHROPIC_API_KEY"),
@@ -169,7 +185,8 @@ class Settings(BaseSettings):
     upstreams: tuple[Upstream, ...] = Field(UPSTREAMS, description="who answers calls that no SLM answers")
     gateway_host: str = Field("127.0.0.1", description="beyond loopback every client needs an API key")
     gateway_port: int = 8080
-    engines: int = Field(3, ge=1, description="SLMs that are kept in memory at once; others are loaded when they are called for")
+    engines: int = Field(3, ge=1, description="SLMs that are kept in memory at once, of each of two releases while one follows the other")
+    slm_servers: tuple[SlmServer, ...] = Field((), description="servers that answer for SLMs; others are answered here, by llama.cpp")
     slm_seconds: float = Field(20, gt=0, description="an SLM that takes longer is not waited for: the LLM answers")
     audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
     trial_share: float = Field(0.1, gt=0, lt=1, description="share of calls that a release on trial answers as a canary")

@@ -139,3 +139,52 @@ def test_what_an_slm_served_is_no_target(loop):
     assert len(examples)
     assert not examples["answer"].str.contains("poison").any()
     assert not any(id.startswith("served-") for id in examples["id"])
+
+
+def test_a_new_kind_of_call_becomes_a_partition_and_gets_an_adapter(loop):
+    """A second agent begins to call: at first too seldom to be trained for, then often enough. The first one's adapter stays."""
+    from slm_pipeline.definitions import defs
+    from slm_pipeline.instance import open_instance
+    from slm_pipeline.partitions import groups as known_groups
+    from slm_pipeline.run import Loop
+    from slm_pipeline.s1_collect.call_log import CallLog
+    from slm_pipeline.s1_collect.roles import Role
+
+    run()
+    settings, lake = get_settings(), Lake(get_settings().lake)
+    (first,) = lake.partitions(ADAPTER)
+    adapter = lake.read(ADAPTER, first).digest
+    stages = Loop(settings, lake, open_instance(settings), defs)
+
+    def night(calls):
+        """What sensors and schedules do once a day, and on Sunday for each group."""
+        file = loop.with_name("orders.jsonl")
+        file.write_text("\n".join(calls))
+        _import(file)
+        days = CallLog(settings, Role.PIPELINE).days()
+        span = (days[0], days[-1])
+        stages.execute("refresh_days", ["raw_calls", "curated_calls"], days=span)
+        stages.execute("recluster")
+        stages.execute("refresh_days", ["task_assignments"], days=span)
+        return set(stages.instance.get_dynamic_partitions(known_groups.name))
+
+    orders = [order(i) for i in range(60)]
+    assert night(orders[:2]) == {first}
+    groups = night(orders)
+    (new,) = groups - {first}
+    assert first in groups
+    stages.execute("retrain_group", ["task_examples", "selected_base", "adapter"], partition=new)
+    assert lake.read(ADAPTER, new).json("training")["examples"] >= settings.min_group_calls
+    assert lake.read(ADAPTER, first).digest == adapter
+
+
+def order(i: int) -> str:
+    """A call of another agent, which asks for a word instead of a tool."""
+    asked = [
+        {"role": "system", "content": "Say the state of the order: open, sent or paid."},
+        {"role": "user", "content": f"order {i}"},
+    ]
+    said = {"role": "assistant", "content": ("open", "sent", "paid")[i % 3]}
+    call = {"id": f"order-{i}", "timestamp": 1_791_200_000 + i * 600, "agent": "order-agent", "session_id": f"order-session-{i}"}
+    response = {"model": "teacher", "choices": [{"index": 0, "finish_reason": "stop", "message": said}]}
+    return json.dumps(call | {"client_id": "client", "request": {"model": "teacher", "messages": asked}, "response": response})

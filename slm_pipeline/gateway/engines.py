@@ -1,7 +1,7 @@
-"""The adapters of releases in llama.cpp, each in a process and a thread of its own; the ones used last stay resident.
+"""The adapters of releases in llama.cpp, each in a process and a thread of its own; the ones used last stay resident. Or on a server.
 
-One engine holds one adapter and answers one call after the other: llama.cpp mixes the answers of adapters that share a prompt cache, and
-decodes the same prompt differently beside another one.
+One embedded engine holds one adapter and answers one call after the other: llama.cpp mixes the answers of adapters that share a prompt
+cache, and decodes the same prompt differently beside another one.
 """
 
 import asyncio
@@ -12,10 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from slm_pipeline.resources.engine import Engine
+from slm_pipeline.resources.engine import Model
 
 WAITING = 4
-"""Calls that wait for one engine; more go to the LLM."""
+"""Calls for each that an engine answers at a time; more go to the LLM."""
+AGAIN_SECONDS = 10.0
+"""After which an engine that could not be started is tried again: its server may be back, or memory free."""
+NOT_READY = ("slm_loading", "slm_failed", "slm_busy", "slm_slow", "slm_refused", "slm_died")
+"""Why an engine does not answer."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ class NotReady(Exception):
 
 @dataclass
 class _Resident:
-    engine: Engine | None = None
+    engine: Model | None = None
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "slm engine"))
     waiting: int = 0
     used: float = field(default_factory=time.monotonic)
@@ -43,21 +47,21 @@ class _Resident:
 
 
 class Engines:
-    """At most `most` engines, by key; `start(key)` starts one and blocks until it answers, or raises RuntimeError."""
+    """At most `most` embedded engines, by key; `start(key)` starts one and blocks until it answers, or raises RuntimeError."""
 
-    def __init__(self, most: int, start: Callable[[str], Engine]):
-        self._most, self._start = most, start
+    def __init__(self, most: int, start: Callable[[str], Model]):
+        self.most, self._start = most, start
         self._residents: dict[str, _Resident] = {}
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, float] = {}
 
-    async def run(self, key: str, work: Callable[[Engine], T], seconds: float) -> T:
+    async def run(self, key: str, work: Callable[[Model], T], seconds: float) -> T:
         """What `work` says with the engine of `key`, in its thread. Raises NotReady: then it is loaded in the background, has died, has
         too many calls waiting, or took longer than `seconds`; what it has begun it ends in peace."""
         resident = self._residents.get(key)
         if resident is None or resident.engine is None:
             self.load(key)
             raise NotReady("slm_failed" if key in self._failed else "slm_loading")
-        if resident.waiting >= WAITING:
+        if resident.waiting >= WAITING * resident.engine.parallel:
             raise NotReady("slm_busy")
         resident.waiting += 1
         resident.used = time.monotonic()
@@ -68,7 +72,7 @@ class Engines:
         except TimeoutError:
             raise NotReady("slm_slow") from None
         except RuntimeError as error:
-            if resident.engine.alive:
+            if await asyncio.to_thread(_alive, resident.engine):
                 raise NotReady("slm_refused") from error
             log.error("the engine of %s died and is started again: %s", key, str(error).splitlines()[0])
             if self._residents.get(key) is resident:
@@ -77,11 +81,15 @@ class Engines:
             raise NotReady("slm_died") from error
 
     def load(self, key: str) -> asyncio.Task | None:
-        """Begin to start the engine of `key`, unless it runs, is being started, or could not be started before."""
-        if key in self._residents or key in self._failed:
+        """Begin to start the engine of `key`, unless it runs, is being started, or could not be started a moment ago."""
+        if key in self._residents or time.monotonic() < self._failed.get(key, 0.0):
             return None
         resident = self._residents[key] = _Resident()
         return asyncio.get_running_loop().create_task(self._load(key, resident))
+
+    def has(self, key: str) -> bool:
+        """Whether the engine of `key` takes calls."""
+        return key in self._residents and self._residents[key].engine is not None
 
     @property
     def ready(self) -> int:
@@ -104,23 +112,30 @@ class Engines:
     async def _load(self, key: str, resident: _Resident) -> None:
         try:
             engine = await asyncio.get_running_loop().run_in_executor(resident.thread, self._start, key)
-        except Exception as error:  # a file that is missing, damaged or not what llama.cpp reads: the release is refused, calls go on
-            self._failed[key] = f"{type(error).__name__}: {error!s:.300}"
-            log.error("the engine of %s cannot be started: %s", key, self._failed[key])
+        except Exception as error:  # a file that is missing, damaged or not what llama.cpp reads, a server that is away: calls go on
+            log.error("the engine of %s cannot be started: %s: %.300s", key, type(error).__name__, error)
+            self._failed[key] = time.monotonic() + AGAIN_SECONDS
             self._residents.pop(key, None)
             resident.thread.shutdown(wait=False)
             return
-        resident.engine = engine
+        self._failed.pop(key, None)
         if self._residents.get(key) is not resident:  # nobody wants it any more
-            resident.close()
+            await asyncio.to_thread(engine.__exit__)
             return
-        while self.ready > self._most:
-            others = (name for name, other in self._residents.items() if name != key and other.engine is not None)
-            self._drop(min(others, key=lambda name: self._residents[name].used))
+        if engine.parallel > 1:
+            resident.thread.shutdown(wait=False)
+            resident.thread = ThreadPoolExecutor(engine.parallel, "slm server")
+        resident.engine = engine
+        while len(held := [name for name, of in self._residents.items() if of.engine is not None and of.engine.embedded]) > self.most:
+            self._drop(min((name for name in held if name != key), key=lambda name: self._residents[name].used))
 
     def _drop(self, key: str) -> None:
         resident = self._residents.pop(key)
         resident.close()
+
+
+def _alive(engine: Model) -> bool:
+    return engine.alive
 
 
 def _done(resident: _Resident) -> None:

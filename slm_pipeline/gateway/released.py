@@ -7,17 +7,17 @@ from pathlib import Path
 from slm_pipeline.answering import KNOWN, Asked, Proposal, propose
 from slm_pipeline.checkers import Checker
 from slm_pipeline.gateway.decision import Decision
-from slm_pipeline.inference import Adapter, adapter_of, adapter_prompt
+from slm_pipeline.inference import Adapter, adapter_of, adapter_prompt, serving_model
 from slm_pipeline.lake import Artefact
-from slm_pipeline.records import Json
-from slm_pipeline.resources.engine import Engine
+from slm_pipeline.records import UNLIKELY, Json
+from slm_pipeline.resources.engine import Model
+from slm_pipeline.resources.slm_server import served_at
 from slm_pipeline.router.models import Gatekeeper
 from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.router.text import router_text
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
-from slm_pipeline.s5_finetune.fit import served
 from slm_pipeline.s6_refine.certification import WHOLE
 from slm_pipeline.s6_refine.release import adapter_files
 from slm_pipeline.s6_refine.routing import gatekeeper_of
@@ -99,11 +99,11 @@ class Released:
         """By group, the strangeness of its calibration calls."""
         return {group: of["strangeness"] for group, of in self.facts["groups"].items()}
 
-    def start(self, key: str) -> Engine:
-        """The engine of a key, once it has answered; blocks. Raises RuntimeError with llama.cpp's message."""
+    def start(self, key: str) -> Model:
+        """The engine of a key, once it has answered; blocks. Raises RuntimeError that says why it cannot."""
         group = self.engines()[key]
-        context = self._settings.context_tokens
-        engine = Engine(*served(self._bases[group], self._adapters[group].folder), context)
+        adapter = self.facts["groups"][group]["adapter"]
+        engine = serving_model(group, adapter, self._adapters[group].folder, self._bases[group], self._settings)
         engine.answer("?", None, 1)
         return engine
 
@@ -118,6 +118,8 @@ class Released:
         of = self.facts["groups"].get(group)
         if of is None or assigned.task not in of["tasks"]:
             return Decision("llm", assigned.reason or "not_released", group)
+        if of.get("server", "") != served_at(group, self._settings):  # what was measured is another engine than the one that would answer
+            return Decision("llm", "engine_changed", group)
         task = of["tasks"][assigned.task]
         if not _ever(task):
             return Decision("llm", "not_certified", group)
@@ -130,7 +132,7 @@ class Released:
         text = router_text(messages)
         chance = float(self._keepers[group].chance([text])[0])
         if chance < self._keepers[group].worth:
-            return Decision("llm", "unlikely", group, chance)
+            return Decision("llm", UNLIKELY, group, chance)
         adapter, base = self._adapters[group], self._bases[group]
         checker = Checker(Path(task["checker"][0]), task["checker"][1]) if task["checker"] else None
         return Ready(
@@ -149,11 +151,11 @@ class Released:
             task["gold"],
         )
 
-    def propose(self, ready: Ready) -> Callable[[Engine], Proposal]:
+    def propose(self, ready: Ready) -> Callable[[Model], Proposal]:
         """What an engine is to do for a call."""
         settings = self._settings
 
-        def work(engine: Engine) -> Proposal:
+        def work(engine: Model) -> Proposal:
             def ask(how):
                 return engine.answer(ready.prompt, ready.schema, settings.max_answer_tokens, ready.tools, how)
 

@@ -13,10 +13,10 @@ from slm_pipeline.gateway import metrics
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.engines import Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
-from slm_pipeline.gateway.watch import Watch
+from slm_pipeline.gateway.watch import CAUTION, Watch
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Attempt, Json, response_of
-from slm_pipeline.resources.engine import Engine
+from slm_pipeline.resources.engine import Model
 from slm_pipeline.s6_refine.release import RELEASE
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.settings import Settings
@@ -41,6 +41,7 @@ class SlmSide:
         self._settings, self._lake = settings, Lake(settings.lake)
         self._releases: dict[str, Released] = {}
         self._refused: set[str] = set()
+        self._stood: set[str] = set()
         self.rollout = Rollout()
         self._watches: dict[str, Watch] = {}
         self.engines = Engines(settings.engines, self._start)
@@ -58,21 +59,22 @@ class SlmSide:
         """Take over what the lake says now, and begin to start the engines that this asks for."""
         rollout = await asyncio.to_thread(read_rollout, self._lake)
         wanted = {release for release in (rollout.serving, rollout.candidate) if release}
+        if rollout.previous and rollout.serving not in self._stood:  # until the new one's engines run, the one before goes on
+            wanted |= {rollout.previous}
         for release in wanted - self._releases.keys() - self._refused:
             await self._take(release)
-        if rollout.serving in self._refused and rollout.previous:  # the one before goes on
-            wanted |= {rollout.previous}
-            if rollout.previous not in self._releases:
-                await self._take(rollout.previous)
         self._releases = {release: of for release, of in self._releases.items() if release in wanted}
         self.rollout = rollout
         self._watches = {
             name: self._watches.get(name) or Watch(release.risks(), release.usual(), self._settings.seed)
             for name, release in self._releases.items()
         }
-        keys = [key for release in self._in_order() for key in release.engines()]
-        self.engines.keep(set(keys))
-        for key in keys[: self._settings.engines]:
+        first = {name: self._first_keys(release) for name, release in self._releases.items()}
+        self._stood = {name for name in first if name in self._stood or all(map(self.engines.has, first[name]))}
+        self.engines.keep({key for release in self._releases.values() for key in release.engines()})
+        two = rollout.candidate in first or (rollout.serving not in self._stood and rollout.previous in self._stood)
+        self.engines.most = self._settings.engines * (2 if two else 1)
+        for key in [key for release in self._in_order() for key in first[release.id]][: self.engines.most]:
             self.engines.load(key)
 
     async def answer(self, request: Json, draw: float) -> Tried:
@@ -95,6 +97,11 @@ class SlmSide:
         """Whether a release is in shadow."""
         return self.rollout.stage == "shadow" and self.rollout.candidate in self._releases
 
+    def caution(self, decision: Decision) -> float:
+        """With which probability a served call is audited that was not drawn anyway: more of the first ones of a release are."""
+        watch = self._watches.get(decision.release)
+        return self._settings.audit_share * CAUTION if watch and watch.new else 0.0
+
     async def audited(self, decision: Decision, agrees: bool) -> None:
         """The LLM was asked a call that an SLM had served, and said the same or not."""
         if watch := self._watches.get(decision.release):
@@ -104,13 +111,20 @@ class SlmSide:
         self.engines.close()
 
     def _serving(self, draw: float) -> Released | None:
-        if self.rollout.stage == "canary" and draw < self._settings.trial_share and self.rollout.candidate in self._releases:
+        if self.rollout.stage == "canary" and draw < self._settings.trial_share and self.rollout.candidate in self._stood:
             return self._releases[self.rollout.candidate]
-        return self._releases.get(self.rollout.serving) or self._releases.get(self.rollout.previous)
+        serving, previous = (self._releases.get(name) for name in (self.rollout.serving, self.rollout.previous))
+        if previous and previous.id in self._stood and self.rollout.serving not in self._stood:
+            return previous
+        return serving or previous
 
     def _in_order(self) -> list[Released]:
         names = (self.rollout.serving, self.rollout.previous, self.rollout.candidate)
         return [self._releases[name] for name in names if name in self._releases]
+
+    def _first_keys(self, release: Released) -> list[str]:
+        """The engines that a release is loaded with; more are loaded when they are called for."""
+        return list(release.engines())[: self._settings.engines]
 
     async def _take(self, release: str) -> None:
         written = await asyncio.to_thread(self._lake.version, RELEASE, None, release)
@@ -122,7 +136,7 @@ class SlmSide:
             self._refused.add(release)
             log.error("release %s is refused: %s: %.300s", release, type(error).__name__, error)
 
-    def _start(self, key: str) -> Engine:
+    def _start(self, key: str) -> Model:
         release = next(of for of in self._releases.values() if key in of.engines())
         return release.start(key)
 

@@ -8,6 +8,7 @@ another answer.
 import json
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,33 +42,25 @@ class Sampling:
     seed: int = 0
 
 
-class Engine:
-    """A running model; use it in a `with` block. `context` is the room in tokens for one prompt and its answer. `keeps_prompts`: what the
-    next prompt begins alike with the last one is not computed again."""
+class Model(ABC):
+    """What answers prompts, wherever it runs: under a schema, with tools. Use it in a `with` block."""
 
-    def __init__(self, gguf: Path, adapter: Path | None, context: int, keeps_prompts: bool = True):
-        self._model = gguf
-        # what was kept of an earlier conversation may hold answers: the activated adapter has no part in those that now are prompts
-        self._keeps_prompts = keeps_prompts and (adapter is None or not _activated(adapter))
-        arguments = [str(gguf), str(context), *([str(adapter)] if adapter else [])]
-        command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    parallel = 1
+    """How many prompts it is asked side by side."""
+    embedded = False
+    """Whether it takes this machine's memory."""
 
-    @property
-    def pid(self) -> int:
-        """Of the process that holds the model."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> "Model":
         return self
 
+    @abstractmethod
     def __exit__(self, *exc: object) -> None:
-        with self._process:
-            self._process.stdin.close()
+        """Take it down, or leave it to others."""
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it can be asked; may wait for a server."""
 
     def complete(
         self,
@@ -119,26 +112,63 @@ class Engine:
     def _complete(
         self, prompt: str, schema: Json | None, max_tokens: int, stop: Sequence[str] = (), how: Sampling | None = None
     ) -> Completion:
-        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "cache_prompt": self._keeps_prompts, "stop": list(stop)}
+        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "stop": list(stop)}
         if how is not None:
             body |= {"temperature": how.temperature, "seed": how.seed, "logprobs": 1}
         if schema is not None:
-            body["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"
+            body |= self._held(schema)
         start = perf_counter()
         reply = self._ask(body)
         if "choices" not in reply:
-            raise RuntimeError(f"llama.cpp refused a prompt: {reply.get('error', reply)}")
+            raise RuntimeError(f"a prompt was refused: {reply.get('error', reply)}")
         usage = reply["usage"]
         elapsed = (perf_counter() - start) * 1000
         choice = reply["choices"][0]
-        told = tuple(token["logprob"] for token in (choice.get("logprobs") or {}).get("content", ()))
-        return Completion(
-            choice["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed, told, choice["finish_reason"] != "length"
-        )
+        ended = choice["finish_reason"] != "length"
+        return Completion(choice["text"], usage["prompt_tokens"], usage["completion_tokens"], elapsed, _log_probs(choice), ended)
+
+    @abstractmethod
+    def _held(self, schema: Json) -> Json:
+        """What of a request holds an answer to a schema."""
+
+    @abstractmethod
+    def _ask(self, body: Json) -> Json:
+        """The reply to a request in the form of OpenAI's completions; raises RuntimeError where nobody replies."""
+
+
+class Engine(Model):
+    """llama.cpp with a model. `context` is the room in tokens for one prompt and its answer. `keeps_prompts`: what the next prompt begins
+    alike with the last one is not computed again."""
+
+    embedded = True
+
+    def __init__(self, gguf: Path, adapter: Path | None, context: int, keeps_prompts: bool = True):
+        self._model = gguf
+        # what was kept of an earlier conversation may hold answers: the activated adapter has no part in those that now are prompts
+        self._keeps_prompts = keeps_prompts and (adapter is None or not _activated(adapter))
+        arguments = [str(gguf), str(context), *([str(adapter)] if adapter else [])]
+        command = [sys.executable, "-m", "slm_pipeline.resources.llama_process", *arguments]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that holds the model."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def __exit__(self, *exc: object) -> None:
+        with self._process:
+            self._process.stdin.close()
+
+    def _held(self, schema: Json) -> Json:
+        return {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"}
 
     def _ask(self, body: Json) -> Json:
         try:
-            self._process.stdin.write(json.dumps(body) + "\n")
+            self._process.stdin.write(json.dumps(body | {"cache_prompt": self._keeps_prompts}) + "\n")
             self._process.stdin.flush()
             reply = self._process.stdout.readline()
         except BrokenPipeError:
@@ -146,6 +176,12 @@ class Engine:
         if not reply:
             raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
         return json.loads(reply)
+
+
+def _log_probs(choice: Json) -> tuple[float, ...]:
+    """As llama.cpp writes them, or as vLLM does."""
+    told = choice.get("logprobs") or {}
+    return tuple(told.get("token_logprobs") or (token["logprob"] for token in told.get("content", ())))
 
 
 def _activated(adapter: Path) -> bool:

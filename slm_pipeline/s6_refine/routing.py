@@ -11,6 +11,7 @@ from slm_pipeline.answering import KNOWN, Asked, Proposal, propose
 from slm_pipeline.checkers import Checker, checkers_of, is_gold
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
+from slm_pipeline.resources.slm_server import served_at
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.router.models import Gatekeeper, Outcomes, learn
 from slm_pipeline.router.outcomes import OutcomeModel
@@ -21,7 +22,7 @@ from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 3  # raise it when the same calls shall give another router
+VERSION = 4  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
@@ -37,7 +38,8 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     checkers = checkers_of(tasks, group, settings)
     checked = {task: checker.digest for task, checker in sorted(checkers.items())}
     used = settings.model_dump(mode="json", include=USED)
-    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, checked, used)
+    server = served_at(group, settings)
+    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, server, checked, used)
     if written and written.inputs == inputs:
         return written, False
     if not (examples.table("examples", ["split"])["split"] == "validation").any():
@@ -56,6 +58,7 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
         "adapter": champion.lake_digest,
         "version": champion.version,
         "base": champion.base,
+        "server": server,
         "worth": keeper.worth,
         "gold": sorted(task for task, checker in checkers.items() if is_gold(checker)),
         "checkers": checked,
@@ -96,23 +99,20 @@ def _asked(
     settings: Settings,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
-    from slm_pipeline.inference import COLUMN, adapter_of, adapter_prompt, task_schemas
-    from slm_pipeline.resources.engine import Engine
+    from slm_pipeline.inference import COLUMN, adapter_of, adapter_prompt, serving_model, task_schemas
     from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.fit import served
 
     tasks, table = examples.json("tasks"), examples.table("examples")
     table = table[table["split"].isin(SPLITS)]
     adapter = adapter_of(Lake(settings.lake).version(ADAPTER, group, champion.lake_digest))
     base, schemas = ensure_base(champion.base, settings), task_schemas(tasks)
-    context = settings.context_tokens
     done = iter(range(1, len(table) + 1))
 
     def tick() -> None:
         if (n := next(done)) % 20 == 0 or n == len(table):
             say(f"router of {group}: {n} of {len(table)} validation and calibration calls")
 
-    with Engine(*served(base, adapter.folder), context) as engine:
+    with serving_model(group, champion.lake_digest, adapter.folder, base, settings) as engine:
 
         def answer(example: Json, asked: Asked) -> Proposal:
             task = example["task"]

@@ -15,11 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.s6_refine.rollout import Rollout, write_rollout
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.gateway.recorded_upstream import RecordedUpstream, recorded_upstream
+from slm_pipeline_tests.gateway.released import make_release, until_served
+from slm_pipeline_tests.test_whole_loop import SETTINGS
 
 START_SECONDS = 60
 
@@ -108,3 +112,26 @@ def gateway(tmp_path_factory):
     """One gateway and one upstream for all tests of a module."""
     with recorded_upstream() as upstream, running_gateway(tmp_path_factory.mktemp("gateway"), upstream) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """A gateway in front of the recorded upstream, in a home whose release serves; its lake, and the release's name."""
+    home = tmp_path_factory.mktemp("released")
+    variables = SETTINGS | {"SLM_DAGSTER_HOME": str(home / "dagster"), "SLM_KEYS": str(home / "keys")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (variables | {"SLM_HOME": str(home)}).items():
+            patch.setenv(name, value)
+        release = make_release(home)
+    with recorded_upstream() as upstream, running_gateway(home, upstream, **variables) as gateway:
+        yield gateway, Lake(str(home / "lake")), release
+
+
+@pytest.fixture
+def served(released):
+    """The same, with that release in service and its engine running."""
+    gateway, lake, release = released
+    write_rollout(lake, Rollout().offered(release).promoted().promoted())
+    until_served(gateway)
+    gateway.upstream.requests.clear()
+    return gateway, lake, release

@@ -3,8 +3,10 @@
 import gzip
 import io
 import json
+import time
 from pathlib import Path
 
+import httpx2
 from rich.console import Console
 
 from slm_pipeline.lake import Lake
@@ -13,6 +15,7 @@ from slm_pipeline_tests.tiny import make_tiny_base, tool_calls
 
 BELIEVED = -2.0
 """A threshold below every score."""
+LOADED = 60  # seconds that an engine may take to start
 
 
 def make_release(home: Path) -> str:
@@ -81,3 +84,32 @@ def _loop(loop, settings: Settings, lake: Lake):
     from slm_pipeline.instance import open_instance
 
     return loop(settings, lake, open_instance(settings), defs)
+
+
+def post(gateway, body, path="/v1/chat/completions"):
+    return httpx2.post(gateway.url + path, json=body, timeout=60)
+
+
+def until_served(gateway, route="slm"):
+    deadline = time.monotonic() + LOADED
+    while (answer := post(gateway, request())).headers["x-slm-route"] != route:
+        assert time.monotonic() < deadline, (Path(gateway.settings.home) / "gateway.out").read_text()[-3000:]
+        time.sleep(0.3)
+    return answer
+
+
+def newest(gateway):
+    return gateway.calls()[-1]
+
+
+def engine_of(gateway) -> int:
+    """The process id of the gateway's engine."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                command, parent = (folder / "cmdline").read_bytes(), (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except OSError:
+                continue
+            if b"llama_process" in command and int(parent) == gateway.process.pid:
+                return int(folder.name)
+    raise AssertionError("no engine runs")

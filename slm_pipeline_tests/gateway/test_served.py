@@ -7,58 +7,13 @@ import time
 from pathlib import Path
 
 import anthropic
-import httpx2
 import openai
 import pytest
 
-from slm_pipeline.lake import Lake
 from slm_pipeline.s6_refine.release import RELEASE
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
-from slm_pipeline_tests.gateway.conftest import running_gateway
-from slm_pipeline_tests.gateway.recorded_upstream import eventually, recorded_upstream
-from slm_pipeline_tests.gateway.released import make_release, request, rewritten
-from slm_pipeline_tests.test_whole_loop import SETTINGS
-
-LOADED = 60  # seconds that an engine may take to start
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    """A gateway in front of the recorded upstream, in a home whose release serves; its lake, and the release's name."""
-    home = tmp_path_factory.mktemp("released")
-    variables = SETTINGS | {"SLM_DAGSTER_HOME": str(home / "dagster"), "SLM_KEYS": str(home / "keys")}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (variables | {"SLM_HOME": str(home)}).items():
-            patch.setenv(name, value)
-        release = make_release(home)
-        with recorded_upstream() as upstream, running_gateway(home, upstream, **variables) as gateway:
-            yield gateway, Lake(str(home / "lake")), release
-
-
-@pytest.fixture
-def served(released):
-    """The same, with that release in service and its engine running."""
-    gateway, lake, release = released
-    write_rollout(lake, Rollout().offered(release).promoted().promoted())
-    until_served(gateway)
-    gateway.upstream.requests.clear()
-    return gateway, lake, release
-
-
-def post(gateway, body, path="/v1/chat/completions"):
-    return httpx2.post(gateway.url + path, json=body, timeout=60)
-
-
-def until_served(gateway, route="slm"):
-    deadline = time.monotonic() + LOADED
-    while (answer := post(gateway, request())).headers["x-slm-route"] != route:
-        assert time.monotonic() < deadline, (Path(gateway.settings.home) / "gateway.out").read_text()[-3000:]
-        time.sleep(0.3)
-    return answer
-
-
-def newest(gateway):
-    return gateway.calls()[-1]
+from slm_pipeline_tests.gateway.recorded_upstream import eventually
+from slm_pipeline_tests.gateway.released import engine_of, newest, post, request, rewritten, until_served
 
 
 def test_an_answer_of_the_slm_is_an_openai_answer_and_the_log_says_whose(served):
@@ -153,6 +108,18 @@ def test_while_the_upstream_is_down_the_slm_serves_and_others_hear_why(served):
     assert newest(gateway).failed
 
 
+def test_with_neither_upstream_nor_slm_the_client_hears_of_both(served):
+    gateway, *_ = served
+    with gateway.upstream.down():
+        os.kill(engine_of(gateway), signal.SIGKILL)
+        refused = post(gateway, request())
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "slm_and_upstream_unavailable"
+    assert "slm_died" in refused.json()["error"]["message"]
+    assert newest(gateway).failed
+    until_served(gateway)
+
+
 def test_a_damaged_release_is_refused_and_the_old_one_serves_on(served):
     gateway, lake, release = served
     written = lake.version(RELEASE, None, release)
@@ -204,16 +171,3 @@ def test_a_release_in_shadow_serves_nothing_and_is_compared(served):
     shadows = [attempt for route in routes() for attempt in route.attempts if attempt.role == "shadow"]
     assert len(shadows) == 3
     assert {attempt.verdict for attempt in shadows} == {"rejected"}, "it says something else than the LLM"
-
-
-def engine_of(gateway) -> int:
-    """The process id of the gateway's engine."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                command, parent = (folder / "cmdline").read_bytes(), (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            except OSError:
-                continue
-            if b"llama_process" in command and int(parent) == gateway.process.pid:
-                return int(folder.name)
-    raise AssertionError("no engine runs")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from slm_pipeline.inference import adapter_prompt
 from slm_pipeline.prompting import special_tokens
+from slm_pipeline.resources.slm_server import served_name
 from slm_pipeline.s5_finetune.export.chat_form import chat_form
 from slm_pipeline.s5_finetune.export.compare import (
     MIN_AGREEMENT,
@@ -131,8 +132,10 @@ def write_ollama(job: Job, folder: Path) -> list[Comparison]:
 
 
 def write_vllm(job: Job, folder: Path) -> list[Comparison]:
-    """The adapter, or the merged model where vLLM has no adapters of that kind (DoRA, full fine-tuning), and a line that serves it."""
+    """The adapter, or the merged model where vLLM has no adapters of that kind (DoRA, full fine-tuning), and a line that serves it: by its
+    group's name, and by the name under which the gateway asks for this very adapter."""
     source, context = job.source, job.settings.max_prompt_tokens + job.settings.max_answer_tokens
+    exact = served_name(source.group, source.digest)
     model = folder / ("adapter" if source.plain_lora else "merged")
     model.mkdir()
     comparisons = (write_peft if source.plain_lora else write_merged)(job, model)
@@ -140,9 +143,9 @@ def write_vllm(job: Job, folder: Path) -> list[Comparison]:
     if source.plain_lora:
         rank = next(rank for rank in VLLM_RANKS if rank >= source.lora["r"])
         base = '"${BASE:-' + source.base_id + '}"'
-        served = f"{base} --enable-lora --lora-modules {source.group}=./adapter --max-lora-rank {rank}"
+        served = f"{base} --enable-lora --lora-modules {source.group}=./adapter {exact}=./adapter --max-lora-rank {rank}"
     else:
-        served = f"./merged --served-model-name {source.group}"
+        served = f"./merged --served-model-name {source.group} {exact}"
     line = f'exec vllm serve {served} --chat-template ./chat_template.jinja --max-model-len {context} "$@"'
     (folder / "serve.sh").write_text(
         f'#!/bin/sh\n# Serves {source.group}; BASE names the base: a folder or a hub id.\ncd "$(dirname "$0")"\n{line}\n'
