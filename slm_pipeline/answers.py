@@ -8,13 +8,29 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jsonschema_rs import is_valid
+
 from slm_pipeline.records import Answer, Json, ToolCall
 
-__all__ = ["answer_form", "answer_schema", "functions_of", "given_answer", "parse_answer", "render_answer", "resolved", "target_answer"]
+__all__ = [
+    "answer_form",
+    "answer_schema",
+    "functions_of",
+    "given_answer",
+    "json_form",
+    "parse_answer",
+    "render_answer",
+    "resolved",
+    "target_answer",
+]
 
 # What decoding takes; anything else (formats, patterns, conditions, notes) only loosens the constraint when left out.
 _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
 _BOUNDS = ("minimum", "maximum", "minItems", "maxItems")
+
+
+SEPARATORS = {"json": (", ", ": "), "json_compact": (",", ":")}
+"""How JSON that a request asked for is written, by form of answer: decoding that is held to it leaves no room for white space elsewhere."""
 
 
 def render_answer(answer: Answer, tools: list[Json] | None) -> str:
@@ -56,12 +72,18 @@ def answer_form(answer: Answer) -> str:
     return answer.form if len(answer.tool_calls) < 2 else "tool_calls"
 
 
-def answer_schema(tools: list[Json] | None, forms: Iterable[str]) -> Json | None:
-    """The JSON schema to which decoding is held; None if an answer may be text or there are no tools.
+def answer_schema(tools: list[Json] | None, forms: Iterable[str], response_format: Json | None = None) -> Json | None:
+    """The JSON schema to which decoding is held; None if an answer may be any text or there are no tools.
 
-    `forms` are the values of `answer_form` that the task's training answers show.
+    `forms` are the values of `answer_form` that the task's training answers show; or one of SEPARATORS, if all are JSON that
+    `response_format` asks for, written that way (`json_form`): then it is the schema.
     """
     forms = set(forms)
+    if len(forms) == 1 and forms <= SEPARATORS.keys():
+        item, key = SEPARATORS[forms.pop()]
+        return _format_schema(response_format) | {
+            "x-guidance": {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+        }
     schemas = _parameters(tools)
     if not schemas or not forms or not forms <= {"tool_call", "tool_calls"}:
         return None
@@ -69,6 +91,22 @@ def answer_schema(tools: list[Json] | None, forms: Iterable[str]) -> Json | None
     several = {"type": "array", "items": call, "minItems": 2}
     options = [*(call["anyOf"] if "tool_call" in forms else ()), *([several] if "tool_calls" in forms else ())]
     return {"anyOf": options}
+
+
+def json_form(text: str, response_format: Json | None) -> str | None:
+    """In which of SEPARATORS a text is written, if decoding that is held to `response_format` could have written it: properties stand in
+    the schema's order. None for other text."""
+    schema = _format_schema(response_format)
+    if schema is None:
+        return None
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    if not is_valid(schema, value):
+        return None
+    written = _ordered(value, schema, schema)
+    return next((form for form, of in SEPARATORS.items() if json.dumps(written, ensure_ascii=False, separators=of) == text), None)
 
 
 def functions_of(tools: list[Json] | None) -> list[Json]:
@@ -104,6 +142,15 @@ def resolved(schema: Any, root: Json, seen: frozenset[str] = frozenset()) -> tup
         for part in reference[2:].split("/"):
             schema = schema.get(part, {}) if isinstance(schema, dict) else {}
     return (schema if isinstance(schema, dict) else {}), seen
+
+
+def _format_schema(response_format: Json | None) -> Json | None:
+    """The schema that a request's `response_format` asks for, as decoding takes it; None where any text will do."""
+    kind = (response_format or {}).get("type")
+    if kind == "json_object":
+        return {"type": "object"}
+    schema = (response_format.get("json_schema") or {}).get("schema") if kind == "json_schema" else None
+    return _decodable(schema, schema) if isinstance(schema, dict) else None
 
 
 def _ordered(value: Any, schema: Any, root: Json) -> Any:

@@ -21,7 +21,7 @@ from slm_pipeline.tool_use.calls import Tool
 
 def task_schemas(tasks: dict[str, Json]) -> dict[str, Json | None]:
     """The schema that constrains decoding, by task: from the task's tools and the forms of its training answers."""
-    return {key: answer_schema(task["tools"], task["forms"]) for key, task in tasks.items()}
+    return {key: answer_schema(task["tools"], task["forms"], task["response_format"]) for key, task in tasks.items()}
 
 
 def prompt_form(training: Json) -> Form:

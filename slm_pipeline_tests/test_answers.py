@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm_pipeline.answers import answer_form, answer_schema, parse_answer, render_answer
+from slm_pipeline.answers import answer_form, answer_schema, json_form, parse_answer, render_answer
 from slm_pipeline.records import Answer, ToolCall
 
 PARAMETERS = {
@@ -117,3 +117,41 @@ def test_no_schema_where_text_is_allowed(tools, forms):
 def test_llama_cpp_takes_the_schema():
     xllamacpp = pytest.importorskip("xllamacpp")
     assert xllamacpp.json_schema_to_grammar(json.dumps(answer_schema(TOOLS, {"tool_call", "tool_calls"})))
+
+
+FORMAT = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "order",
+        "schema": {
+            "type": "object",
+            "properties": {"state": {"enum": ["open", "sent"]}, "days": {"type": "integer"}},
+            "required": ["state"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ('{"state": "open", "days": 3}', "json"),
+        ('{"state":"sent"}', "json_compact"),
+        ('{\n  "state": "sent"\n}', None),
+        ('{"days": 3, "state": "open"}', None),  # decoding would write the state first
+        ('{"state": "lost"}', None),
+        ('{"state": "open", "more": 1}', None),
+        ("open", None),
+    ],
+)
+def test_json_that_the_request_asks_for_is_told_from_other_text(text, form):
+    assert json_form(text, FORMAT) == form
+    assert json_form(text, None) is None
+
+
+def test_where_every_answer_is_the_json_that_was_asked_for_decoding_is_held_to_it():
+    schema = answer_schema(None, {"json"}, FORMAT)
+    assert jsonschema_rs.is_valid(schema, {"state": "open"})
+    assert not jsonschema_rs.is_valid(schema, {"state": "lost"})
+    assert answer_schema(None, {"json", "text"}, FORMAT) is None
+    assert answer_schema(None, {"json"}, {"type": "json_object"})["type"] == "object"

@@ -18,7 +18,8 @@ from slm_pipeline.records import Json
 from slm_pipeline.tool_use.calls import Tool, write
 
 CANONICAL = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
-"""Makes llguidance, llama.cpp's grammar engine, write JSON as `render_answer` does; left free, untuned models waste tokens on space."""
+"""Makes llguidance, llama.cpp's grammar engine, write JSON as `render_answer` does; left free, untuned models waste tokens on space.
+A schema that says it otherwise has its way."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Engine(Model):
             self._process.stdin.close()
 
     def _held(self, schema: Json) -> Json:
-        return {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(schema | CANONICAL)}"}
+        return {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(CANONICAL | schema)}"}
 
     def _ask(self, body: Json) -> Json:
         try:

@@ -73,7 +73,7 @@ class ServedModel(Model):
     def _held(self, schema: Json) -> Json:
         # llama.cpp's server reads the first, vLLM the second
         return {
-            "json_schema": schema | CANONICAL,
+            "json_schema": CANONICAL | schema,
             "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
         }
 

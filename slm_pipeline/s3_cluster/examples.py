@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from slm_pipeline.answers import answer_form, parse_answer
+from slm_pipeline.answers import answer_form, json_form, parse_answer
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Json
 from slm_pipeline.s3_cluster import near_duplicates, quality
@@ -29,7 +29,7 @@ __all__ = [
     "version_of",
 ]
 
-VERSION = 2  # raise it when the same rows shall give other examples
+VERSION = 3  # raise it when the same rows shall give other examples
 SETTINGS = {"seed", "max_answer_tokens", "max_group_examples", "near_similarity", "min_form_share"}
 Texts = dict[int, tuple[str, str]]
 REASONS = ("over_long", "same_as_test", "wrong_form", "outlier", "low_agreement", "near_duplicates")
@@ -85,8 +85,12 @@ def version_of(examples: pd.DataFrame, tasks: Json) -> str:
 def group_tasks(tasks: list[Json], examples: pd.DataFrame) -> Json:
     """tasks.json: by task key what prompts, schemas and reports need. `forms`: how its training answers are decoded (`answer_schema`)."""
     forms: dict[str, set[str]] = {task["key"]: set() for task in tasks}
+    asked = {task["key"]: task["response_format"] for task in tasks}
     for row in examples[examples["split"] == "train"].itertuples():
-        forms[row.task].add("text" if row.form == "text" else answer_form(parse_answer(row.answer)))
+        if row.form == "text":
+            forms[row.task].add(json_form(row.answer, asked[row.task]) or "text")
+        else:
+            forms[row.task].add(answer_form(parse_answer(row.answer)))
     kept = ("name", "tools", "response_format", "system", "text_prefix", "text_suffix")
     return {task["key"]: {key: task[key] for key in kept} | {"forms": sorted(forms[task["key"]])} for task in tasks}
 

@@ -1,5 +1,6 @@
 """llama.cpp runs beside the process that asks it: its end is an error here, and ours is its end."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slm_pipeline.answers import answer_schema
 from slm_pipeline.resources.engine import Engine
 from slm_pipeline_tests.tiny import make_tiny_base
 
@@ -37,6 +39,14 @@ def test_a_refused_prompt_says_why_and_the_next_is_answered(gguf):
         with pytest.raises(RuntimeError, match="refused"):
             engine.complete(["word " * 500], [None], 4)
         assert engine.complete(["hello"], [None], 4)[0].tokens > 0
+
+
+def test_text_that_shall_be_json_is_json_however_bad_the_model(gguf):
+    form = {"type": "object", "properties": {"state": {"enum": ["open", "sent"]}}, "required": ["state"]}
+    schema = answer_schema(None, {"json_compact"}, {"type": "json_schema", "json_schema": {"name": "order", "schema": form}})
+    with Engine(gguf, None, 256) as engine:
+        said = engine.complete([f"order {i}" for i in range(5)], [schema] * 5, 150)
+    assert all(json.loads(completion.text)["state"] in ("open", "sent") for completion in said)
 
 
 def test_it_ends_at_once_where_nothing_was_asked(gguf):

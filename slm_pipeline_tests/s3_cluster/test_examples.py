@@ -159,6 +159,23 @@ def test_answers_follow_the_schema_and_forms_come_from_training():
     assert described["name"] == "get heat"
 
 
+def test_json_that_was_asked_for_and_came_every_time_is_a_form_of_its_own():
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "word", "schema": {"type": "object", "properties": {"word": {"type": "string"}}}},
+    }
+    rows = made.template_rows(30, response_format=form)
+    for row in rows:
+        row["answer"] = json.dumps({"text": json.dumps({"word": json.loads(row["answer"])["text"]}), "tool_calls": []})
+    examples, _, _, tasks = examples_of(rows)
+    ((_, described),) = group_tasks(list(tasks.values()), examples).items()
+    assert described["forms"] == ["json"]
+    rows[0]["answer"] = json.dumps({"text": "no JSON", "tool_calls": []})
+    examples, _, _, tasks = examples_of(rows)
+    ((_, described),) = group_tasks(list(tasks.values()), examples).items()
+    assert described["forms"] == ["json", "text"]
+
+
 def test_half_surrogate_pairs_reach_no_file(tmp_path):
     rows = made.template_rows(30)
     rows[0]["answer"] = json.dumps({"text": "\ud83d ok", "tool_calls": []})

@@ -78,7 +78,7 @@ def _tasks(source: Source) -> list[Json]:
             "name": task["name"],
             "line": task_line(task),
             "static": [{key: part[key] for key in ("system", "text_prefix", "text_suffix")} for part in parts_of(task)],
-            "schema": answer_schema(task["tools"], task["forms"]),
+            "schema": answer_schema(task["tools"], task["forms"], task["response_format"]),
         }
         for task in source.tasks.values()
     ]
