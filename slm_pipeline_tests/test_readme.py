@@ -37,10 +37,10 @@ def test_the_readme_shows_commands():
     assert {"make demo", "make test", "slm run", "slm status"} <= set(commands())
 
 
-def test_the_configuration_that_is_shown_is_valid():
-    (shown,) = re.findall(r"^```toml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
-    settings = Settings(**tomllib.loads(shown))
-    assert [upstream.name for upstream in settings.upstreams] == ["cluster", "openai"]
+def test_every_configuration_that_is_shown_is_valid():
+    upstreams, slms = re.findall(r"^```toml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert [upstream.name for upstream in Settings(**tomllib.loads(upstreams)).upstreams] == ["cluster", "openai"]
+    assert [server.groups for server in Settings(**tomllib.loads(slms)).slm_servers]
 
 
 @pytest.mark.timeout(900)
