@@ -57,3 +57,20 @@ def postgresql():
 def soak(request):
     """Whether the long form of a test is wanted, as `make soak` asks for it."""
     return request.config.getoption("--hypothesis-profile") == "soak"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The Chromium of this machine, without a window; skips where there is none."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if path is None:
+        warnings.warn("no Chromium is installed: tests that look at pages are SKIPPED", stacklevel=1)
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

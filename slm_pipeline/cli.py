@@ -109,15 +109,18 @@ def status() -> None:
 
 @app.command()
 def report() -> None:
-    """Print how much of the traffic SLMs can take, by task, with intervals."""
+    """Print how much of the traffic SLMs can take, and what they have served and saved, with intervals."""
     from rich.markdown import Markdown
 
     from slm_pipeline.lake import Lake
 
-    written = Lake(get_settings().lake).read("s6_refine/replaceability")
-    if written is None:
+    lake = Lake(get_settings().lake)
+    written = {name: lake.read(f"s6_refine/{name}") for name in ("replaceability", "savings")}
+    if not any(written.values()):
         _fail("There is no report yet: `slm run` makes one.")
-    console.print(Markdown(written.bytes("replaceability.md").decode()))
+    for name, artefact in written.items():
+        if artefact:
+            console.print(Markdown(f"# {name.capitalize()}\n\n{artefact.bytes(f'{name}.md').decode()}"))
 
 
 @app.command()

@@ -12,19 +12,19 @@ from rich.console import Console
 from slm_pipeline.automation.state import ERASED, UNFINISHED, group_keys
 from slm_pipeline.instance import open_instance, recover_dead_runs
 from slm_pipeline.lake import Artefact, Lake
+from slm_pipeline.pseudonyms import pseudonym
 from slm_pipeline.resources import tracking
 from slm_pipeline.run import Loop
 from slm_pipeline.s1_collect.database import Database
 from slm_pipeline.s1_collect.erasure import erase_client, rotate_master_key
 from slm_pipeline.s1_collect.roles import Role
-from slm_pipeline.s2_curate.curation import client_pseudonym
+from slm_pipeline.s1_collect.usage import RAW, USAGE
 from slm_pipeline.s2_curate.repeats import CURATED, FILE
 from slm_pipeline.s3_cluster.registry import only_keys
 from slm_pipeline.s6_refine.release import RELEASE
 from slm_pipeline.s6_refine.rollout import ROLLOUT, read_rollout, write_rollout
 from slm_pipeline.settings import Settings
 
-RAW = "s1_collect/raw_calls"
 CLUSTERS, ASSIGNMENTS, EXAMPLES = "s3_cluster/task_clusters", "s3_cluster/task_assignments", "s3_cluster/task_examples"
 ADAPTER = "s5_finetune/adapter"
 OF_CALLS_NOT_TRAINED_ON = ("s6_refine/eval_report", "s6_refine/base_answers", "s6_refine/router_model")
@@ -61,7 +61,8 @@ def erase(client_id: str, settings: Settings, console: Console) -> Erased:
         raise RunsGoOn(
             f"{erased.logged:,} calls are erased from the log. Runs that may have read them go on ({names}): repeat this when they end."
         )
-    lake, client = Lake(settings.lake), client_pseudonym(client_id, settings.split_key)
+    lake, client = Lake(settings.lake), pseudonym("client", client_id, settings.split_key)
+    _leave_usage(lake, client)
     ids = _leave_curated(lake, client)
     if ids:
         erased.curated, erased.groups = len(ids), _leave_groups(lake, ids, settings)
@@ -71,6 +72,16 @@ def erase(client_id: str, settings: Settings, console: Console) -> Erased:
         if served and (rollout := read_rollout(lake)).candidate:  # the groups that have nothing of the client go on as they were
             write_rollout(lake, rollout.promoted("after an erasure").promoted("after an erasure"))
     return erased
+
+
+def _leave_usage(lake: Lake, client: str) -> None:
+    """Take a client's rows out of what the days used; while the log has a day, the next refresh counts it anew."""
+    for day in lake.partitions(RAW):
+        written = lake.read(RAW, day)
+        used = written.table(USAGE)
+        its = used["client_id"] == client
+        if its.any():
+            lake.write(RAW, day, {"manifest": written.json("manifest"), USAGE: used[~its]})
 
 
 def _leave_curated(lake: Lake, client: str) -> set[str]:

@@ -62,6 +62,24 @@ def risk_png(rows: pd.DataFrame, alpha: float) -> bytes:
     return _png(figure)
 
 
+def rounds_png(rounds: Sequence[Json]) -> bytes:
+    """By release, in the order in which they came: the share of calls that SLMs served, and of these audited wrong, with 95 % intervals."""
+    figure, axes = _figure(max(4.5, 2 + 0.9 * len(rounds)), 3.2)
+    for key, label, colour, marker, aside in (
+        ("share", "served by SLMs", PALETTE[0], "o", -0.06),
+        ("wrong", "of these wrong, by audits", PALETTE[3], "s", 0.06),
+    ):
+        shown = [(at, of[key]) for at, of in enumerate(rounds) if key == "share" or of["audits"]]
+        axes.plot([at + aside for at, _ in shown], [found["mean"] for _, found in shown], f"{marker}-", color=colour, label=label)
+        for at, found in shown:
+            if found["low"] is not None:
+                axes.plot([at + aside] * 2, [found["low"], found["high"]], color=colour, linewidth=1.2)
+    axes.set_xticks(range(len(rounds)), [f"{of['release'][:8]}\n{of['calls']:,} calls" for of in rounds], fontsize=8)
+    axes.set(ylim=(0, 1.02), xlim=(-0.5, len(rounds) - 0.5), ylabel="share")
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return _png(figure)
+
+
 def map_png(points: pd.DataFrame, names: Mapping[str, str]) -> bytes:
     """The map of tasks. `points`: x, y, task (None: unassigned); `names`: by task key, largest first; as many as fit are labelled."""
     figure, axes = _figure(9, 6.5)

@@ -173,6 +173,7 @@ class Settings(BaseSettings):
     max_samples: int = Field(3, ge=1, description="samples at most of an SLM's answer, which vote; 1: the greedy one alone")
     alpha: float = Field(0.1, gt=0, lt=1, description="share of SLM-served calls that may be wrong where the LLM is right")
     delta: float = Field(0.1, gt=0, lt=1, description="probability with which a release's certificates may fail to hold")
+    machine_hour_usd: float = Field(0.05, ge=0, description="what an hour of the machine that runs SLMs costs, busy or idle")
     judge_url: str | None = Field(None, description="OpenAI-compatible base URL of an LLM judge, with /v1; None: no judge")
     judge_model: str = Field("gpt-4o-mini", description="the model that judges")
     judge_key_env: str | None = Field(None, description="environment variable with the judge's API key")

@@ -26,13 +26,14 @@ ASSETS = {
     "scoreboard": ("s6_refine", None, ["eval_report", "fallback_failures"]),
     "router_model": ("s6_refine", GROUPS, ["eval_report"]),
     "release": ("s6_refine", None, ["router_model"]),
-    "replaceability": ("s6_refine", None, ["router_model", "task_assignments"]),
+    "replaceability": ("s6_refine", None, ["raw_calls", "router_model", "task_assignments"]),
+    "savings": ("s6_refine", None, ["raw_calls", "release", "task_assignments"]),
 }
 JOBS = {
     "refresh_days": {"raw_calls", "curated_calls", "task_assignments"},
     "recluster": {"task_clusters", "candidate_models"},
     "retrain_group": {"task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "router_model"},
-    "report": {"fallback_failures", "scoreboard", "release", "replaceability"},
+    "report": {"fallback_failures", "scoreboard", "release", "replaceability", "savings"},
 }
 SENSORS = {"follow_call_log", "reassign_after_recluster", "report_after_runs", "retrain_on_fallbacks"}
 SCHEDULES = {"recluster_daily": "0 2 * * *", "retrain_weekly": "0 4 * * 0", "apply_retention_daily": "0 3 * * *"}

@@ -33,7 +33,7 @@ retrain_group = _job(
 )
 report = _job(
     "report",
-    ["fallback_failures", "scoreboard", "release", "replaceability"],
+    ["fallback_failures", "scoreboard", "release", "replaceability", "savings"],
     "Counts failures per group, draws the scoreboard, and makes a release of the champions.",
 )
 

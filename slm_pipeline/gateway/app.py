@@ -15,6 +15,7 @@ from starlette.routing import Route
 from slm_pipeline.gateway import metrics
 from slm_pipeline.gateway.apis import APIS
 from slm_pipeline.gateway.bodies import parse
+from slm_pipeline.gateway.dashboard import page
 from slm_pipeline.gateway.errors import CallError, anthropic_error, openai_error
 from slm_pipeline.gateway.feedback import feedback_of
 from slm_pipeline.gateway.identity import Identity
@@ -23,6 +24,7 @@ from slm_pipeline.gateway.model_call import COMMIT_SECONDS, ModelCalls
 from slm_pipeline.gateway.openapi import openapi
 from slm_pipeline.gateway.slm import SlmSide
 from slm_pipeline.gateway.upstreams import Upstreams
+from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.api_keys import KeyRole
 from slm_pipeline.s1_collect.call_log import CallLog
@@ -87,6 +89,7 @@ def make_app(settings: Settings, call_log: CallLog) -> Starlette:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", prometheus),
+        Route("/dashboard", dashboard),
         Route("/openapi.json", description),
     ]
     return Starlette(
@@ -148,6 +151,19 @@ async def prometheus(request: Request) -> Response:
     metrics.engines_ready.set(gateway.slm.engines.ready)
     metrics.engines_loading.set(gateway.slm.engines.loading)
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def dashboard(request: Request) -> Response:
+    """What is served and saved, for people; a browser asks for the key where one is needed."""
+    gateway = request.app.state.gateway
+    try:
+        gateway.identity.caller(dict(request.headers), request.client and request.client.host, "metrics")
+    except CallError as error:
+        if error.status == 401:
+            error.headers["www-authenticate"] = 'Basic realm="SLM gateway: any name, and an API key as password"'
+        raise
+    html, headers = await asyncio.to_thread(page, metrics.REGISTRY, gateway.slm, Lake(gateway.settings.lake))
+    return Response(html, headers=headers, media_type="text/html")
 
 
 async def description(request: Request) -> Response:

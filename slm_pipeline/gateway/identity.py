@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ class Identity:
 
     def caller(self, headers: Headers, address: str | None, action: str) -> Caller:
         """Who makes this request. Raises CallError if they may not: 401, 403, or 429 over budget."""
-        token = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip() or None
+        token = headers.get("x-api-key") or _token(headers.get("authorization", ""))
         ref = self._pseudonym("api key", token) if token else None
         origin = {"ip": self._pseudonym("ip", address).hex()} if address else {}
         if ref:
@@ -97,6 +98,16 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _token(authorization: str) -> str | None:
+    """The key in the header: a bearer's, or the password that a browser was told (RFC 7617)."""
+    if authorization.startswith("Basic "):
+        try:
+            return b64decode(authorization.removeprefix("Basic "), validate=True).decode().partition(":")[2] or None
+        except ValueError:
+            return None
+    return authorization.removeprefix("Bearer ").strip() or None
 
 
 def _credentials(headers: Headers) -> Headers:

@@ -6,6 +6,10 @@ REGISTRY = CollectorRegistry()
 _SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
 
 calls = Counter("slm_calls", "Calls by API, route and status to the client (499: it left).", ("api", "route", "status"), registry=REGISTRY)
+decisions = Counter("slm_decisions", "Calls by who answered and why.", ("route", "reason"), registry=REGISTRY)
+answer_seconds = Histogram(
+    "slm_answer_seconds", "Time until an answer began, by who gave it.", ("route",), registry=REGISTRY, buckets=_SECONDS
+)
 overhead = Histogram(
     "slm_overhead_seconds",
     "Time of a call that was not spent waiting: for the upstream, for the client to take what it is sent, in sync mode for the log.",

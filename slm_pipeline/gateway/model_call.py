@@ -205,6 +205,7 @@ class _Call:
         self._count(status)
         partial = self.stream.response() if response is None and self.stream and self.stream.begun else None
         latency = (time.perf_counter() - self.began) * 1000
+        metrics.decisions.labels(self.decision.route, self.decision.reason).inc()
         finished = Finished(
             self.id,
             self.api,
@@ -277,6 +278,8 @@ class _Call:
         return time.perf_counter() - self.began - self.waited - (self.ask.waited if self.ask else 0.0)
 
     async def _start(self, status: int, headers: Headers) -> None:
+        if status == HTTPStatus.OK:
+            metrics.answer_seconds.labels(self.decision.route).observe(time.perf_counter() - self.began)
         ours = {"x-slm-id": self.id, "x-slm-route": self.decision.route, "x-slm-overhead-ms": f"{self._overhead() * 1000:.2f}"}
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers | ours).items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})

@@ -107,6 +107,14 @@ class SlmSide:
         if watch := self._watches.get(decision.release):
             await self._roll_back(decision.release, watch.audited(decision.group, agrees))
 
+    def facts(self) -> dict[str, Json]:
+        """What the releases at hand say of themselves, that in service first."""
+        return {release.id: release.facts for release in self._in_order()}
+
+    def watched(self, release: str) -> Watch | None:
+        """How a release does here."""
+        return self._watches.get(release)
+
     def close(self) -> None:
         self.engines.close()
 

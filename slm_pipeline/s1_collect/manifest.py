@@ -3,21 +3,26 @@
 import hashlib
 from collections import Counter
 
+import pandas as pd
+
 from slm_pipeline.lake import digest
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.call_log import CallLog
+from slm_pipeline.s1_collect.usage import usage_of, usage_table
 
 
-def manifest_of(log: CallLog, day: str) -> Json:
-    """Count the day's calls; tokens are None if none were recorded.
+def manifest_of(log: CallLog, day: str, key: str) -> tuple[Json, pd.DataFrame]:
+    """Count the day's calls, and note what each used (`usage.TYPES`); counts of tokens are None if none were recorded.
 
-    The digest covers contents, whatever their order, and is the same in every log.
+    The digest covers contents, whatever their order, and is the same in every log. `key` makes pseudonyms.
     """
+    used = []
     agents, models, served_by, sessions = Counter(), Counter(), Counter(), set()
     prompt, completion, outcomes, calls, failed, faults = [], [], 0, 0, 0, Counter()
     contents, (first, last) = [], log.span(day)
     for call in log.read(day):
         calls += 1
+        used.append(usage_of(call, key))
         contents.append(hashlib.sha256(call.to_json().encode()).hexdigest())
         agents[call.agent] += 1
         models[str(call.request.get("model") or call.response.get("model") or "unknown")] += 1
@@ -30,7 +35,7 @@ def manifest_of(log: CallLog, day: str) -> Json:
         failed += call.failed
         if call.api != "embeddings" and not call.failed:
             faults.update(_faults(call.request, call.response))
-    return {
+    manifest = {
         "day": day,
         "calls": calls,
         "agents": dict(sorted(agents.items())),
@@ -46,6 +51,7 @@ def manifest_of(log: CallLog, day: str) -> Json:
         "first_seq": first,
         "last_seq": last,
     }
+    return manifest, usage_table(used)
 
 
 def _faults(request: Json, response: Json) -> list[str]:

@@ -1,7 +1,5 @@
 """From a day's calls to its curated table: redacted, with split, target, and the reason if a call is not trained on."""
 
-import hashlib
-import hmac
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from slm_pipeline.pseudonyms import pseudonym
 from slm_pipeline.records import AgentCall, Answer, Json, response_answer, target_of, teacher_answer
 from slm_pipeline.s2_curate.canaries import canary_of, is_chosen, plant
 from slm_pipeline.s2_curate.funnel import drop_reason
@@ -125,7 +124,7 @@ def _row(call: AgentCall, day: str, settings: Settings, redactions: Counter[str]
         "day": day,
         "agent": call.agent,
         "session_id": _identifier(call.session_id, key),
-        "client_id": client_pseudonym(call.client_id, key),
+        "client_id": pseudonym("client", call.client_id, key),
         "split": split,
         "target_source": target.source if target else None,
         "served_by": call.route.served_by if call.route else None,
@@ -160,14 +159,9 @@ def _answer(answer: Answer | None) -> Json | None:
     return answer and {"text": answer.text, "tool_calls": [{"name": c.name, "arguments": c.arguments} for c in answer.tool_calls]}
 
 
-def client_pseudonym(client_id: str, key: str) -> str:
-    """What stands for a client behind S2, by which its calls are found when it is erased."""
-    return f"client-{hmac.new(key.encode(), client_id.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:16]}"
-
-
 def _identifier(name: str, key: str) -> str:
     """The name itself, or a keyed hash of it if it gives away personal data (an e-mail address as session, say)."""
-    return f"hidden-{hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]}" if find_structured(name) else name
+    return pseudonym("hidden", name, key) if find_structured(name) else name
 
 
 def _dump(value: Json | None) -> str | None:

@@ -5,23 +5,27 @@ import pandas as pd
 
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.partitions import groups
-from slm_pipeline.plots import as_markdown_image, groups_png, scores_png
+from slm_pipeline.plots import as_markdown_image, groups_png, rounds_png, scores_png
+from slm_pipeline.prices import read_prices
 from slm_pipeline.resources import tracking
-from slm_pipeline.s3_cluster.traffic import by_task, read_traffic
 from slm_pipeline.s6_refine.asking import evaluate
+from slm_pipeline.s6_refine.costs import by_agent_and_task, costed, read_calls, unpriced
 from slm_pipeline.s6_refine.evaluation import metrics
 from slm_pipeline.s6_refine.failures import ASSIGNMENT_COLUMNS, CURATED_COLUMNS, count_failures, totals_table
 from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
 from slm_pipeline.s6_refine.release import CLUSTERS, build_release
-from slm_pipeline.s6_refine.release_panels import promises_table, replaceability_markdown, router_metadata
+from slm_pipeline.s6_refine.release_panels import promises_table, router_metadata
 from slm_pipeline.s6_refine.replaceability import replaceability as measure_replaceability
+from slm_pipeline.s6_refine.reports import replaceability_markdown, savings_markdown
 from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
 from slm_pipeline.s6_refine.routing import ROUTER, train_router
+from slm_pipeline.s6_refine.savings import savings as measure_savings
 from slm_pipeline.s6_refine.scoreboard import as_markdown, build_scoreboard, without_times
 from slm_pipeline.settings import Settings, get_settings
 
-FAILURES, SCOREBOARD, REPLACEABILITY = "s6_refine/fallback_failures", "s6_refine/scoreboard", "s6_refine/replaceability"
+FAILURES, SCOREBOARD = "s6_refine/fallback_failures", "s6_refine/scoreboard"
+REPLACEABILITY, SAVINGS = "s6_refine/replaceability", "s6_refine/savings"
 CURATED, ASSIGNMENTS = "s2_curate/curated_calls", "s3_cluster/task_assignments"
 OWNERS = ["team:slm_pipeline"]
 
@@ -96,10 +100,10 @@ def scoreboard() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
 
 
-@dg.asset(group_name="s6_refine", kinds={"markdown"}, owners=OWNERS, deps=["router_model", "task_assignments"])
+@dg.asset(group_name="s6_refine", kinds={"markdown"}, owners=OWNERS, deps=["raw_calls", "router_model", "task_assignments"])
 def replaceability() -> dg.MaterializeResult:
-    """What share of all calls and tokens SLMs can take without losing more than a stated margin of answers that the LLM gets right, with
-    intervals, by task; beside what the paper estimates for three agents."""
+    """What share of all calls, tokens and cost SLMs can take without losing more than a stated margin of answers that the LLM gets right,
+    with intervals, by agent and task; beside what the paper estimates for three agents."""
     settings = get_settings()
     lake = Lake(settings.lake)
     clusters = lake.read(CLUSTERS)
@@ -107,11 +111,34 @@ def replaceability() -> dg.MaterializeResult:
         return dg.MaterializeResult(metadata={"replaceability": "no tasks are known yet"})
     tasks = clusters.json("clusters")["tasks"]
     outcomes = {group: lake.read(ROUTER, group).table("outcomes") for group in lake.partitions(ROUTER)}
-    counts, groups = by_task(read_traffic(lake)), {task["key"]: task["group"] for task in tasks}
-    found = measure_replaceability(outcomes, counts, groups, settings.noninferiority_margin, settings.bootstrap_samples, settings.seed)
+    calls, groups = costed(read_calls(lake), read_prices(settings)), {task["key"]: task["group"] for task in tasks}
+    traffic, margin = by_agent_and_task(calls), settings.noninferiority_margin
+    found = measure_replaceability(outcomes, traffic, groups, margin, settings.bootstrap_samples, settings.seed)
+    found["unpriced"] = unpriced(calls)
     text = replaceability_markdown(found, {task["key"]: task["name"] for task in tasks})
     artefact = lake.write(REPLACEABILITY, None, {"replaceability": found, "replaceability.md": text})
     metadata = {"replaceability": dg.MetadataValue.md(text), "share of calls": dg.MetadataValue.json(found["calls"])}
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
+
+
+@dg.asset(group_name="s6_refine", kinds={"markdown"}, owners=OWNERS, deps=["raw_calls", "task_assignments", "release"])
+def savings() -> dg.MaterializeResult:
+    """What SLMs have served since the first release, how often audits found them wrong, and the money and time that this saved; by release,
+    so that the trend over rounds of learning is seen, by agent and by task."""
+    settings = get_settings()
+    lake = Lake(settings.lake)
+    clusters, calls = lake.read(CLUSTERS), costed(read_calls(lake), read_prices(settings))
+    names = {task["key"]: task["name"] for task in clusters.json("clusters")["tasks"]} if clusters else {}
+    found = measure_savings(calls, settings)
+    text = savings_markdown(found, unpriced(calls), names)
+    contents = {"savings": found or {}, "savings.md": text} | ({"savings.png": rounds_png(found["rounds"])} if found else {})
+    artefact = lake.write(SAVINGS, None, contents)
+    metadata: dict[str, object] = {"savings": dg.MetadataValue.md(text)}
+    if found:
+        metadata["plot"] = dg.MetadataValue.md(as_markdown_image(contents["savings.png"], "share served by release"))
+        metadata |= {
+            name: found["in_all"][name] for name in ("calls", "slm", "saved_usd", "saved_seconds") if found["in_all"][name] is not None
+        }
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
 
 

@@ -15,6 +15,7 @@ from slm_pipeline.s6_refine.routing import EXAMPLES, ROUTER
 from slm_pipeline.settings import Settings
 
 RELEASE, CLUSTERS = "s6_refine/release", "s3_cluster/task_clusters"
+ALL = "all its calls"
 MODELS = ("router.npz", "verifier.npz", "strangeness.npz")
 
 
@@ -75,15 +76,20 @@ def _tasks(lake: Lake, group: str, facts: Json, found: Mapping[str, Json], setti
     }
 
 
+def promises(release: Json) -> list[tuple[str, str, str, str, int | None]]:
+    """What is promised: group, of what, the promise, what it is about, and the sessions that say so; a row for each."""
+    rows = []
+    for group, of in sorted(release["groups"].items()):
+        if of["gold"]:
+            rows.append((group, f"{len(of['gold'])} tasks", "what their checker passes is right", "correctness", None))
+        for unit, found in of["certificates"].items():
+            rows.append((group, ALL if unit == WHOLE else f"task {unit}", found["told"], found["label"], found["sessions"]))
+    return rows
+
+
 def told(release: Json) -> list[str]:
     """A line for each promise."""
-    lines = []
-    for group, of in sorted(release["groups"].items()):
-        lines += [f"{group}, {len(of['gold'])} tasks: served if their checker passes the answer"] if of["gold"] else []
-        for unit, found in of["certificates"].items():
-            name = group if unit == WHOLE else f"{group}, task {unit}"
-            lines.append(f"{name}: {found['told']} ({found['label']})")
-    return lines
+    return [f"{group if of == ALL else f'{group}, {of}'}: {promise} ({label})" for group, of, promise, label, _ in promises(release)]
 
 
 def release_names(lake: Lake) -> list[str]:

@@ -17,22 +17,31 @@ PAPER = {"MetaGPT": 0.60, "Open Operator": 0.40, "Cradle": 0.70}
 
 
 def replaceability(
-    outcomes: Mapping[str, pd.DataFrame], counts: pd.DataFrame, groups: Mapping[str, str | None], margin: float, samples: int, seed: int
+    outcomes: Mapping[str, pd.DataFrame], traffic: pd.DataFrame, groups: Mapping[str, str | None], margin: float, samples: int, seed: int
 ) -> Json:
-    """`calls` and `tokens`: the share of all traffic that SLMs can take, with 95 % intervals that resample sessions within groups; `tokens`
-    is None where none are recorded. `tasks`: a row for each, largest first, and one for calls of no task.
+    """`calls`, `tokens` and `cost`: the share of all traffic that SLMs can take, with 95 % intervals that resample sessions within groups;
+    None where nothing is known of it. `agents`: the same for each, largest first. `tasks`: a row for each, largest first, and one for
+    calls of no task; a task that no SLM was tried on counts as its group.
 
-    `outcomes`: by group, rows of outcomes with `score`. `counts`: calls and tokens by task (`traffic.by_task`). `groups`: each task's.
+    `outcomes`: by group, rows of outcomes with `score`. `traffic`: a row for each agent and task, or no task, with calls, tokens and cost
+    (`costs.by_agent_and_task`). `groups`: each task's.
     """
-    owner = pd.Series([groups.get(task) for task in counts.index], counts.index, dtype=object)
     rng = np.random.default_rng(seed)
-    drawn = {group: _drawn(rows, margin, samples, rng) for group, rows in sorted(outcomes.items())}
-    shares = {}
-    for column in ("calls", "tokens"):
-        of, total = counts[column].fillna(0), counts[column].sum()
-        parts = [drawn[group] * of[owner == group].sum() / total for group in drawn] if total else []
-        shares[column] = _interval(sum(parts) if parts else np.zeros(samples + 1)) if total else None
-    return {"margin": margin, **shares, "tasks": _tasks(outcomes, counts, owner, margin)}
+    drawn: dict[str, np.ndarray] = {}
+    for group, rows in sorted(outcomes.items()):
+        if len(rows):
+            drawn |= _drawn(rows, [task for task, its in groups.items() if its == group], margin, samples, rng)
+    none = np.zeros(samples + 1)
+    taken_of = [drawn.get(task, none) if pd.notna(task) else none for task in traffic["task"]]
+    shares = np.stack(taken_of) if len(traffic) else np.zeros((0, samples + 1))
+    agents = traffic.groupby("agent")["calls"].sum().sort_values(ascending=False, kind="stable").index
+    counted = pd.concat(outcomes.values())["task"].value_counts() if outcomes else {}
+    return {
+        "margin": margin,
+        **_weighted(traffic, shares),
+        "agents": [{"agent": agent} | _weighted(traffic, shares, (traffic["agent"] == agent).to_numpy()) for agent in agents],
+        "tasks": _tasks(traffic, drawn, none, groups, counted),
+    }
 
 
 def taken(rows: pd.DataFrame, margin: float) -> np.ndarray:
@@ -46,35 +55,52 @@ def taken(rows: pd.DataFrame, margin: float) -> np.ndarray:
     return mask
 
 
-def _drawn(rows: pd.DataFrame, margin: float, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """The share taken of a group's calls, then the same of each resampling of its sessions: (1 + samples)."""
-    if rows.empty:
-        return np.zeros(samples + 1)
+def _drawn(rows: pd.DataFrame, tasks: list[str], margin: float, samples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """By task, the share taken of its calls, then the same of each resampling of the group's sessions: (1 + samples) each."""
     places = [np.array(at) for _, at in sorted(rows.groupby("session_id").indices.items())]
     draws = (np.concatenate([places[i] for i in rng.integers(0, len(places), len(places))]) for _ in range(samples))
-    return np.array([taken(rows, margin).mean(), *(taken(rows.iloc[draw], margin).mean() for draw in draws)])
+    found: dict[str, list[float]] = {task: [] for task in tasks}
+    for draw in (np.arange(len(rows)), *draws):
+        drawn = rows.iloc[draw]
+        mask, of = taken(drawn, margin), drawn["task"].to_numpy()
+        for task, shares in found.items():
+            its = of == task
+            shares.append(float(mask[its].mean() if its.any() else mask.mean()))
+    return {task: np.array(shares) for task, shares in found.items()}
+
+
+def _weighted(traffic: pd.DataFrame, shares: np.ndarray, of: np.ndarray | None = None) -> Json:
+    """The shares of calls, tokens and cost that are taken of the rows of traffic that `of` says, or of all."""
+    found = {}
+    for column in ("calls", "tokens", "cost"):
+        weights = traffic[column].fillna(0).to_numpy(float) * (1 if of is None else of)
+        found[column] = _interval(weights @ shares / weights.sum()) if weights.sum() else None
+    return found
 
 
 def _interval(values: np.ndarray) -> Json:
-    low, high = np.quantile(values[1:], (0.025, 0.975)) if len(values) > 1 else (None, None)
+    low, high = np.quantile(values[1:], (0.025, 0.975))
     return {"mean": float(values[0]), "low": float(low), "high": float(high)}
 
 
-def _tasks(outcomes: Mapping[str, pd.DataFrame], counts: pd.DataFrame, owner: pd.Series, margin: float) -> list[Json]:
-    found = {}
-    for rows in outcomes.values():
-        for task, its in rows.assign(taken=taken(rows, margin)).groupby("task"):
-            found[task] = (float(its["taken"].mean()), len(its))
-    order = counts.sort_values("calls", ascending=False, kind="stable").index
-    return [
-        {
-            "task": None if pd.isna(task) else task,
-            "group": owner[task] if pd.notna(task) else None,
-            "calls_share": float(counts.loc[task, "calls_share"])
-            if pd.notna(task)
-            else float(counts["calls_share"][counts.index.isna()].sum()),
-            "taken": found.get(task, (0.0, 0))[0],
-            "n": found.get(task, (0.0, 0))[1],
+def _tasks(
+    traffic: pd.DataFrame, drawn: Mapping[str, np.ndarray], none: np.ndarray, groups: Mapping[str, str | None], counted: Mapping[str, int]
+) -> list[Json]:
+    columns = ["calls", "tokens", "cost"]
+    totals = traffic.groupby("task", dropna=False)[columns].sum(min_count=1)
+    shares = totals / totals.sum().replace(0, np.nan)
+    rows = []
+    for task in totals.sort_values("calls", ascending=False, kind="stable").index:
+        known = task if pd.notna(task) else None
+        share = {
+            f"{column}_share": _known(shares[column][totals.index.isna()].iloc[0] if known is None else shares.at[task, column])
+            for column in columns
         }
-        for task in order
-    ]
+        interval = _interval(drawn.get(task, none))
+        at = {"taken": interval["mean"], "low": interval["low"], "high": interval["high"], "n": int(counted.get(task, 0)) if known else 0}
+        rows.append({"task": known, "group": groups.get(known) if known else None} | share | at)
+    return rows
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)

@@ -1,0 +1,80 @@
+"""What LLMs cost: a dated table that a user adds to."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from slm_pipeline.settings import Settings
+
+PRICES = Path(__file__).with_name("prices.yaml")
+MILLION = 1_000_000
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
+_LAST = 253_402_300_799  # the last second that a calendar knows
+
+
+class PriceError(ValueError):
+    """A table of prices cannot be used; says file, row and field."""
+
+
+class Price(BaseModel):
+    """US dollars for a million tokens, from the day `since` on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1)
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    since: date
+    source: str = Field(min_length=1)
+
+    def usd(self, prompt_tokens: float, completion_tokens: float) -> float:
+        return (prompt_tokens * self.input + completion_tokens * self.output) / MILLION
+
+
+Prices = Mapping[str, Sequence[Price]]
+"""By model, oldest first."""
+
+
+def read_prices(settings: Settings) -> Prices:
+    """The shipped table; `<home>/prices.yaml` adds models, and its rows of a model replace the shipped ones. Raises PriceError."""
+    own = settings.home / PRICES.name
+    return _read(PRICES) | (_read(own) if own.exists() else {})
+
+
+def price_of(model: str, timestamp: float, prices: Prices) -> Price | None:
+    """The price of a model, named with its date or without, at a time (unix seconds); None if the table does not say."""
+    rows = prices.get(model) or prices.get(_DATED.sub("", model)) or ()
+    day = datetime.fromtimestamp(min(timestamp, _LAST), UTC).date()
+    return next((row for row in reversed(rows) if row.since <= day), None)
+
+
+def _read(file: Path) -> dict[str, list[Price]]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise PriceError(f"{file}: not YAML: {error}") from error
+    if not isinstance(content, list):
+        raise PriceError(f"{file}: it must be a list of rows, each of model, input, output, since and source")
+    try:
+        rows = TypeAdapter(list[Price]).validate_python(content)
+    except ValidationError as error:
+        raise PriceError("\n".join(f"{file}: {_explained(problem, content)}" for problem in error.errors())) from None
+    for (model, since), n in Counter((row.model, row.since) for row in rows).items():
+        if n > 1:
+            raise PriceError(f"{file}: there is more than one row for {model} since {since}: keep one")
+    found: dict[str, list[Price]] = {}
+    for row in sorted(rows, key=lambda row: row.since):
+        found.setdefault(row.model, []).append(row)
+    return found
+
+
+def _explained(problem: Mapping, content: list) -> str:
+    at, *fields = problem["loc"]
+    given = content[at]
+    name = given.get("model", "without model") if isinstance(given, dict) else "without model"
+    return f"row {at + 1} ({name}){''.join(f', field {field}' for field in fields)}: {problem['msg']}"

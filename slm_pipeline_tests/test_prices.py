@@ -1,0 +1,92 @@
+"""What a call costs by the table of prices, and how a user adds to it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from slm_pipeline.prices import PriceError, price_of, read_prices
+from slm_pipeline.settings import Settings
+
+ROW = "- {model: own, input: 1, output: 2, since: 2026-01-01, source: contract}\n"
+
+
+def at(day: str) -> float:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def prices(tmp_path):
+    """What is read if `<home>/prices.yaml` says this."""
+
+    def read(text=""):
+        if text:
+            (tmp_path / "prices.yaml").write_text(text)
+        return read_prices(Settings(home=tmp_path))
+
+    return read
+
+
+def test_well_known_models_are_priced(prices):
+    table = prices()
+    for model in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4", "claude-3-5-sonnet", "gemini-2.5-flash"):
+        assert price_of(model, at("2026-03-31"), table), model
+    assert price_of("gpt-4o", at("2026-03-31"), table).usd(1_000_000, 100_000) == pytest.approx(2.5 + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("gpt-4o-2024-11-20", "gpt-4o"),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),  # listed itself
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("gpt-4-0613", "gpt-4"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+    ],
+)
+def test_a_dated_name_is_the_model_of_that_name(prices, name, model):
+    assert price_of(name, at("2026-03-31"), prices()).model == model
+
+
+@pytest.mark.parametrize("name", ["gpt-4o-audio", "gpt-4o-2024-08", "gpt-4o2024-08-06", "my-gpt-4o", "gpt", "teacher", ""])
+def test_a_name_that_only_resembles_one_has_no_price(prices, name):
+    assert price_of(name, at("2026-03-31"), prices()) is None
+
+
+def test_the_price_in_force_at_the_time_counts(prices):
+    table = prices(ROW + "- {model: own, input: 0.5, output: 1, since: 2026-06-01, source: contract}\n")
+    assert price_of("own", at("2025-12-31"), table) is None
+    assert price_of("own", at("2026-01-01"), table).input == 1
+    assert price_of("own", at("2026-05-31") + 86_399, table).input == 1
+    assert price_of("own", at("2026-06-01"), table).input == 0.5
+    assert price_of("own", 1e13, table).input == 0.5, "a time in milliseconds lies beyond every calendar"
+
+
+def test_a_users_rows_are_a_models_only_ones(prices):
+    table = prices(ROW + "- {model: gpt-4o, input: 1.1, output: 3, since: 2026-02-01, source: contract}\n")
+    assert price_of("gpt-4o-2024-11-20", at("2026-03-31"), table).input == 1.1
+    assert price_of("gpt-4o", at("2026-01-31"), table) is None
+    assert price_of("gpt-4o-mini", at("2026-03-31"), table).input == 0.15
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "- {model: own, input: -1, output: 2, since: 2026-01-01, source: x}",
+            ["row 1 (own)", "field input", "greater than or equal to 0"],
+        ),
+        (ROW + "- {model: other, input: 1, since: 2026-01-01, source: x}", ["row 2 (other)", "field output", "required"]),
+        ("- {model: own, input: 1, output: 2, since: yesterday, source: x}", ["row 1 (own)", "field since"]),
+        ("- {model: own, input: 1, output: 2, since: 2026-01-01, source: x, per: hour}", ["row 1 (own)", "field per"]),
+        ("- {input: 1, output: 2, since: 2026-01-01, source: x}", ["row 1 (without model)", "field model"]),
+        ("- gpt-4o", ["row 1 (without model)"]),
+        ("own: 1", ["must be a list of rows"]),
+        ("- {model: own", ["not YAML"]),
+        (ROW + ROW, ["more than one row for own since 2026-01-01", "keep one"]),
+    ],
+)
+def test_a_row_that_is_none_is_named(prices, text, said, tmp_path):
+    with pytest.raises(PriceError) as error:
+        prices(text)
+    for words in (str(tmp_path / "prices.yaml"), *said):
+        assert words in str(error.value)
