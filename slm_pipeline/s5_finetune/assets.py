@@ -25,7 +25,7 @@ def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     through the gate of `eval_report`. Not trained again while examples, base and settings are the same. Started by hand, by
     `retrain_weekly`, or by the sensor `retrain_on_fallbacks`, whose failures are then among the examples.
     """
-    from slm_pipeline.s5_finetune.attempt import ATTEMPT, fine_tune
+    from slm_pipeline.s5_finetune.attempt import ATTEMPT, NothingToLearn, fine_tune
 
     settings, group = get_settings(), context.partition_key
     if Lake(settings.lake).read("s3_cluster/task_examples", group) is None:
@@ -35,7 +35,11 @@ def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         if step % 10 == 0 or step == steps:
             context.log.info(f"step {step} of at most {steps}, loss {loss:.3f}")
 
-    trained, fresh = fine_tune(group, settings, context.run_id, show)
+    try:
+        trained, fresh = fine_tune(group, settings, context.run_id, show)
+    except NothingToLearn as error:
+        context.log.warning(str(error))
+        return dg.MaterializeResult(metadata={"verdict": str(error)})
     attempt = Lake(settings.lake).read(ATTEMPT, group).json("attempt")
     champion = tracking.champion(settings, group)
     return dg.MaterializeResult(

@@ -33,13 +33,17 @@ class LicenceRefused(ValueError):
     """The base may not be trained on these answers; says whose terms forbid it, and what an operator can do."""
 
 
+class NothingToLearn(ValueError):
+    """None of a group's training answers can be trained on; says why, and what to change."""
+
+
 def fine_tune(
     group: str, settings: Settings, dagster_run: str, on_step: Callable[[int, int, float], None], fit: Callable[..., Json] = fit
 ) -> tuple[Artefact, bool]:
     """The group's adapter and whether it was trained now; nothing is trained while examples, base and settings are the same.
 
     `on_step(step, steps, loss)` is called after every training step. An attempt that was killed is gone on with. `fit` trains, as
-    `fit.fit` does.
+    `fit.fit` does. Raises LicenceRefused, NothingToLearn.
     """
     lake = Lake(settings.lake)
     base = ensure_base(lake.read("s4_select/selected_base", group).json("selection")["base"], settings)
@@ -48,6 +52,11 @@ def fine_tune(
     tasks = examples.json("tasks")
     tools, checkers = granted(tasks, group, settings.granted_tools), checkers_of(tasks, group, settings)
     dataset = build_dataset(examples.table("examples"), base.folder, settings, configuration.prompt, tools, checkers)
+    if not dataset.training:
+        raise NothingToLearn(
+            f"No training answer of {group} can be learned: {dataset.left_out} are longer than {settings.max_answer_tokens} tokens, which "
+            f"SLM_MAX_ANSWER_TOKENS raises, and of {dataset.rejected} its checker keeps nothing."
+        )
     training_digest = digest(dataset.digest, base.name, configuration.json(), settings.model_dump(include=FINGERPRINT))
     with _alone(settings, group):
         failures = examples.json("summary")["failures_total"]

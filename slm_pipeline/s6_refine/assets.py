@@ -41,7 +41,7 @@ def eval_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """
     settings, group = get_settings(), context.partition_key
     if Lake(settings.lake).read(ADAPTER, group) is None:
-        return dg.MaterializeResult(metadata={"verdict": f"no adapter: the group has fewer than {settings.min_group_calls} training calls"})
+        return dg.MaterializeResult(metadata={"verdict": "no adapter: the panel of `adapter` says why"})
     before = tracking.champion(settings, group)
     written, fresh = evaluate(group, before, settings, context.log.info)
     report, attempt = written.json("report"), Lake(settings.lake).read(ATTEMPT, group).json("attempt")

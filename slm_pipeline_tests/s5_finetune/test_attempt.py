@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from slm_pipeline.resources import tracking
-from slm_pipeline.s5_finetune.attempt import ADAPTER, ATTEMPT, fine_tune
+from slm_pipeline.s5_finetune.attempt import ADAPTER, ATTEMPT, NothingToLearn, fine_tune
 from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.s5_finetune.conftest import GROUP, KILLED, TASKS, elsewhere
 
@@ -50,6 +50,13 @@ def test_a_group_without_validation_examples_is_trained(group):
     training = artefact.json("training")
     assert training["params"]["validation_examples"] == "0"
     assert 0 < training["best_loss"] < training["curves"][0]["train_loss"]
+
+
+def test_a_group_whose_answers_are_all_too_long_says_what_to_change(group, monkeypatch):
+    monkeypatch.setenv("SLM_MAX_ANSWER_TOKENS", "1")
+    with pytest.raises(NothingToLearn, match="longer than 1 tokens, which SLM_MAX_ANSWER_TOKENS raises"):
+        fine_tune(GROUP, get_settings(), "", lambda *_: None)
+    assert group.read(ADAPTER, GROUP) is None
 
 
 def test_a_failed_example_changes_the_dataset(group):
