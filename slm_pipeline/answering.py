@@ -18,10 +18,10 @@ from slm_pipeline.scores import agree, fits
 from slm_pipeline.settings import Leeway
 
 TEMPERATURE = 0.7
-KNOWN = (*NAMES, "log_prob", "least_log_prob", "agreement", "samples", "fits", "ungrounded", "checked")
+KNOWN = (*NAMES, "log_prob", "least_log_prob", "agreement", "samples", "fits", "ungrounded", "checked", "verified")
 """What `Proposal.known` says: the text's own evidence; mean and least log-probability of a token; the share of samples that mean the same,
 and their number; whether the answer fits the tools' schemas; the share of its arguments' words that the conversation does not have; the
-checker's score."""
+checker's score; how sure a verifier model is that it is right."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Proposal:
 
     text: as it was written, without what the checker takes out. agreement: share of `samples` that mean the same. log_prob,
     least_log_prob: mean and least of its tokens, in nats. checked: the checker's score of `text`; None without one. tokens, latency_ms:
-    of all samples. ended: whether it ended by itself, not at the limit of an answer's tokens.
+    of all samples. ended: whether it ended by itself, not at the limit of an answer's tokens. verified: what a verifier model says of it,
+    NaN without one.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Proposal:
     tokens: int
     latency_ms: float
     ended: bool = True
+    verified: float = np.nan
 
     @property
     def passed(self) -> bool:
@@ -71,6 +73,7 @@ class Proposal:
                 float(fits(self.answer, asked.tools)) if self.answer.tool_calls else np.nan,
                 _ungrounded(asked.messages, self.answer),
                 np.nan if self.checked is None else self.checked,
+                self.verified,
             ]
         )
 

@@ -27,7 +27,7 @@ from slm_pipeline.settings import Settings
 
 CLUSTERS, ASSIGNMENTS, EXAMPLES = "s3_cluster/task_clusters", "s3_cluster/task_assignments", "s3_cluster/task_examples"
 ADAPTER = "s5_finetune/adapter"
-OF_CALLS_NOT_TRAINED_ON = ("s6_refine/eval_report", "s6_refine/base_answers", "s6_refine/router_model")
+OF_CALLS_NOT_TRAINED_ON = ("s6_refine/eval_report", "s6_refine/base_answers", "s6_refine/router_model", "s6_refine/verifier_model")
 QUOTES_PROMPTS = "task_clusters"  # the only asset whose panel in Dagster does
 
 

@@ -171,6 +171,9 @@ class Settings(BaseSettings):
     general_items: int = Field(0, ge=0, description="items of the general-ability set asked of base and adapter; 0: all of them")
     graded_rows: int = Field(200, ge=0, description="answers at most in the table of graded answers; failures first")
     max_samples: int = Field(3, ge=1, description="samples at most of an SLM's answer, which vote; 1: the greedy one alone")
+    verifier_examples: int = Field(
+        0, ge=0, description="training calls at most whose answers a verifier model learns to judge; 0: there is none"
+    )
     alpha: float = Field(0.1, gt=0, lt=1, description="share of SLM-served calls that may be wrong where the LLM is right")
     delta: float = Field(0.1, gt=0, lt=1, description="probability with which a release's certificates may fail to hold")
     machine_hour_usd: float = Field(0.05, ge=0, description="what an hour of the machine that runs SLMs costs, busy or idle")

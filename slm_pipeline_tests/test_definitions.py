@@ -24,7 +24,8 @@ ASSETS = {
     "eval_report": ("s6_refine", GROUPS, ["adapter", "task_examples"]),
     "fallback_failures": ("s6_refine", None, ["curated_calls", "task_assignments"]),
     "scoreboard": ("s6_refine", None, ["eval_report", "fallback_failures"]),
-    "router_model": ("s6_refine", GROUPS, ["eval_report"]),
+    "verifier_model": ("s6_refine", GROUPS, ["eval_report"]),
+    "router_model": ("s6_refine", GROUPS, ["eval_report", "verifier_model"]),
     "release": ("s6_refine", None, ["router_model"]),
     "replaceability": ("s6_refine", None, ["raw_calls", "router_model", "task_assignments"]),
     "savings": ("s6_refine", None, ["raw_calls", "release", "task_assignments"]),
@@ -32,7 +33,7 @@ ASSETS = {
 JOBS = {
     "refresh_days": {"raw_calls", "curated_calls", "task_assignments"},
     "recluster": {"task_clusters", "candidate_models"},
-    "retrain_group": {"task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "router_model"},
+    "retrain_group": {"task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "verifier_model", "router_model"},
     "report": {"fallback_failures", "scoreboard", "release", "replaceability", "savings"},
 }
 SENSORS = {"follow_call_log", "reassign_after_recluster", "report_after_runs", "retrain_on_fallbacks"}

@@ -28,7 +28,7 @@ refresh_days = _job(
 recluster = _job("recluster", ["task_clusters", "candidate_models"], "Finds tasks and groups anew, and filters the catalogue of bases.")
 retrain_group = _job(
     "retrain_group",
-    ["task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "router_model"],
+    ["task_examples", "selected_base", "adapter", "task_verdicts", "eval_report", "verifier_model", "router_model"],
     "Builds a group's examples, fine-tunes its adapter if they changed, evaluates it, lets the gate decide, and trains the router.",
 )
 report = _job(

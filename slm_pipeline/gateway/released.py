@@ -1,7 +1,7 @@
 """A release in memory: whether one of its SLMs is to be asked a call, how, and whether its answer is to be served."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slm_pipeline.answering import KNOWN, Asked, Proposal, propose
@@ -21,6 +21,7 @@ from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s6_refine.certification import WHOLE
 from slm_pipeline.s6_refine.release import adapter_files
 from slm_pipeline.s6_refine.routing import gatekeeper_of
+from slm_pipeline.s6_refine.verifier_model import VERIFIER, question, says_right, verifier_engine
 from slm_pipeline.settings import Settings
 
 UNSUPPORTED = {
@@ -42,7 +43,8 @@ USUAL = (None, 1, False, 0, [], {}, ["text"], "auto")
 
 @dataclass(frozen=True)
 class Ready:
-    """A call that an SLM is asked: `key` of its engine, its prompt, and how its answer is judged. chance: that it is right."""
+    """A call that an SLM is asked: `key` of its engine, its prompt, how its answer is judged. chance: that it is right. verifier: key of
+    the engine that is asked whether the answer to `messages` is right; None without one."""
 
     release: str
     group: str
@@ -57,6 +59,8 @@ class Ready:
     chance: float
     threshold: float | None
     gold: bool
+    verifier: str | None
+    messages: list[Json]
 
 
 class Released:
@@ -65,7 +69,10 @@ class Released:
     def __init__(self, written: Artefact, settings: Settings):
         self.id, self.facts, self._settings = written.digest, written.json("release"), settings
         adapters = {group: adapter_files(self.facts, group, written.lake) for group in self.facts["groups"]}
-        for artefact in (written, *adapters.values()):
+        verifiers = {
+            group: written.lake.version(VERIFIER, group, of["verifier"]) for group, of in self.facts["groups"].items() if of["verifier"]
+        }
+        for artefact in (written, *adapters.values(), *verifiers.values()):
             if artefact is None or not artefact.intact():
                 raise ValueError("a file is missing, or is not the one that was released (checksum)")
         clusters = written.json("clusters")
@@ -74,6 +81,7 @@ class Released:
         self._keepers: dict[str, Gatekeeper] = {}
         self._strangeness: dict[str, Strangeness] = {}
         self._adapters: dict[str, Adapter] = {}
+        self._verifiers = {group: verifier.local() for group, verifier in verifiers.items()}
         self._bases: dict[str, BaseFiles] = {}
         for group, of in self.facts["groups"].items():
             self._keepers[group] = gatekeeper_of(written, of["worth"], f"{group}.")
@@ -82,9 +90,9 @@ class Released:
             self._bases[group] = ensure_base(of["base"], settings)
 
     def engines(self) -> dict[str, str]:
-        """By the key of an engine, the group that it answers; only of groups that are served at all."""
-        groups = self.facts["groups"].items()
-        return {_key(group, of): group for group, of in groups if any(map(_ever, of["tasks"].values()))}
+        """By the key of an engine, the group that it answers or verifies; only of groups that are served at all."""
+        served = [(group, of) for group, of in self.facts["groups"].items() if any(map(_ever, of["tasks"].values()))]
+        return {key: group for group, of in served for key in (_key(group, of), _verifier_key(group, of)) if key}
 
     def risks(self) -> dict[str, float]:
         """By group, how often a served answer may be another one than the LLM's (`certification`)."""
@@ -102,8 +110,11 @@ class Released:
     def start(self, key: str) -> Model:
         """The engine of a key, once it has answered; blocks. Raises RuntimeError that says why it cannot."""
         group = self.engines()[key]
-        adapter = self.facts["groups"][group]["adapter"]
-        engine = serving_model(group, adapter, self._adapters[group].folder, self._bases[group], self._settings)
+        of, base = self.facts["groups"][group], self._bases[group]
+        if key == _verifier_key(group, of):
+            engine: Model = verifier_engine(self._verifiers[group], base, self._settings)
+        else:
+            engine = serving_model(group, of["adapter"], self._adapters[group].folder, base, self._settings)
         engine.answer("?", None, 1)
         return engine
 
@@ -134,6 +145,7 @@ class Released:
         if chance < self._keepers[group].worth:
             return Decision("llm", UNLIKELY, group, chance)
         adapter, base = self._adapters[group], self._bases[group]
+        messages = messages if adapter.form == "factored" else full
         checker = Checker(Path(task["checker"][0]), task["checker"][1]) if task["checker"] else None
         return Ready(
             self.id,
@@ -141,7 +153,7 @@ class Released:
             assigned.task,
             _key(group, of),
             f"{group} v{of['version']}",
-            adapter_prompt(messages if adapter.form == "factored" else full, base.folder, self._settings),
+            adapter_prompt(messages, base.folder, self._settings),
             text,
             task["schema"],
             tuple(adapter.tools.get(assigned.task, ())),
@@ -149,6 +161,8 @@ class Released:
             chance,
             task["threshold"],
             task["gold"],
+            None if task["gold"] else _verifier_key(group, of),
+            messages,
         )
 
     def propose(self, ready: Ready) -> Callable[[Model], Proposal]:
@@ -162,6 +176,11 @@ class Released:
             return propose(ask, ready.asked, settings.max_samples, settings.leeway, settings.seed)
 
         return work
+
+    def verify(self, ready: Ready, proposal: Proposal) -> Callable[[Model], Proposal]:
+        """What a verifier's engine is to do with an answer."""
+        prompt = adapter_prompt(question(ready.messages, proposal.text), self._bases[ready.group].folder, self._settings)
+        return lambda engine: replace(proposal, verified=says_right(engine, prompt))
 
     def verdict(self, ready: Ready, proposal: Proposal) -> tuple[str, float]:
         """Why an SLM's answer is not to be served, "" if it is; and the verifier's score."""
@@ -185,3 +204,7 @@ def _ever(task: Json) -> bool:
 
 def _key(group: str, of: Json) -> str:
     return f"{group}:{of['adapter']}:{of['base']}"
+
+
+def _verifier_key(group: str, of: Json) -> str | None:
+    return f"{group}:{of['verifier']}:{of['base']}:verifier" if of["verifier"] else None

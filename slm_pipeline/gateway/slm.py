@@ -159,6 +159,8 @@ class SlmSide:
         began = time.perf_counter()
         try:
             proposal = await self.engines.run(ready.key, release.propose(ready), self._settings.slm_seconds)
+            if ready.verifier:
+                proposal = await self.engines.run(ready.verifier, release.verify(ready, proposal), self._settings.slm_seconds)
             reason, score = release.verdict(ready, proposal)
         except (NotReady, CheckerError) as error:
             reason = error.reason if isinstance(error, NotReady) else "checker_failed"

@@ -163,7 +163,28 @@ def _failed_calls(lake: Lake) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(calls, ignore_index=True), pd.concat(assignments, ignore_index=True)
 
 
-@dg.asset(group_name="s6_refine", kinds={"scikitlearn", "llamacpp"}, owners=OWNERS, partitions_def=groups, deps=["eval_report"])
+@dg.asset(
+    group_name="s6_refine", kinds={"pytorch", "llamacpp"}, owners=OWNERS, partitions_def=groups, deps=["eval_report"], pool="training"
+)
+def verifier_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """A small model that says whether an answer of the champion is right, if `verifier_examples` asks for one: an adapter on the same base,
+    trained on the champion's own answers to training calls."""
+    from slm_pipeline.s6_refine.verifier_model import train_verifier
+
+    settings, group = get_settings(), context.partition_key
+    champion = tracking.champion(settings, group)
+    if champion is None or not settings.verifier_examples:
+        return dg.MaterializeResult(metadata={"verifier": "no champion" if champion is None else "off: verifier_examples is 0"})
+    written, fresh = train_verifier(group, champion, settings, context.log.info)
+    if written is None:
+        return dg.MaterializeResult(metadata={"verifier": "none: the champion was too seldom right, or wrong"})
+    metadata = {"trained_now": fresh} | written.json("verifier")
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(written.digest))
+
+
+@dg.asset(
+    group_name="s6_refine", kinds={"scikitlearn", "llamacpp"}, owners=OWNERS, partitions_def=groups, deps=["eval_report", "verifier_model"]
+)
 def router_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Who answers a call of this group: a router that decides before the SLM is asked, and a verifier that judges its answer.
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,12 @@ from slm_pipeline.router.outcomes import OutcomeModel
 from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.s6_refine.outcomes import SPLITS, outcomes
 from slm_pipeline.s6_refine.promotion import ADAPTER
+from slm_pipeline.s6_refine.verifier_model import VERIFIER, question, says_right, verifier_engine
 from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 4  # raise it when the same calls shall give another router
+VERSION = 5  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
@@ -38,13 +41,13 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     checkers = checkers_of(tasks, group, settings)
     checked = {task: checker.digest for task, checker in sorted(checkers.items())}
     used = settings.model_dump(mode="json", include=USED)
-    server = served_at(group, settings)
-    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, server, checked, used)
+    server, verifier = served_at(group, settings), verifier_of(group, champion, lake)
+    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, server, verifier and verifier.digest, checked, used)
     if written and written.inputs == inputs:
         return written, False
     if not (examples.table("examples", ["split"])["split"] == "validation").any():
         return None, False
-    rows = _asked(group, champion, examples, checkers, settings, say)
+    rows = _asked(group, champion, examples, checkers, verifier, settings, say)
     seen = {split: outcomes_of(rows[rows["split"] == split]) for split in SPLITS}
     keeper, own = learn(seen["validation"], settings.seed)
     scores = {"validation": own, "calibration": keeper.scores(*_judged(seen["calibration"])) if len(seen["calibration"]) else []}
@@ -59,6 +62,7 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
         "version": champion.version,
         "base": champion.base,
         "server": server,
+        "verifier": verifier and verifier.digest,
         "worth": keeper.worth,
         "gold": sorted(task for task, checker in checkers.items() if is_gold(checker)),
         "checkers": checked,
@@ -80,6 +84,12 @@ def gatekeeper_of(written: Artefact, worth: float, prefix: str = "") -> Gatekeep
     return Gatekeeper(router, verifier, worth)
 
 
+def verifier_of(group: str, champion: AdapterVersion, lake: Lake) -> Artefact | None:
+    """The verifier model of a champion, if it has one."""
+    written = lake.read(VERIFIER, group)
+    return written if written and written.json("verifier")["adapter"] == champion.lake_digest else None
+
+
 def outcomes_of(rows: pd.DataFrame) -> Outcomes:
     """Rows of `outcomes` as a gatekeeper learns from them."""
     known = np.array(rows["known"].tolist(), float).reshape(len(rows), len(KNOWN))
@@ -96,6 +106,7 @@ def _asked(
     champion: AdapterVersion,
     examples: Artefact,
     checkers: Mapping[str, Checker],
+    verifier: Artefact | None,
     settings: Settings,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
@@ -112,15 +123,21 @@ def _asked(
         if (n := next(done)) % 20 == 0 or n == len(table):
             say(f"router of {group}: {n} of {len(table)} validation and calibration calls")
 
-    with serving_model(group, champion.lake_digest, adapter.folder, base, settings) as engine:
+    with ExitStack() as engines:
+        engine = engines.enter_context(serving_model(group, champion.lake_digest, adapter.folder, base, settings))
+        judge = engines.enter_context(verifier_engine(verifier.local(), base, settings)) if verifier else None
 
         def answer(example: Json, asked: Asked) -> Proposal:
             task = example["task"]
-            prompt = adapter_prompt(json.loads(example[COLUMN[adapter.form]]), base.folder, settings)
+            messages = json.loads(example[COLUMN[adapter.form]])
+            prompt = adapter_prompt(messages, base.folder, settings)
 
             def ask(how):
                 return engine.answer(prompt, schemas.get(task), settings.max_answer_tokens, adapter.tools.get(task, ()), how)
 
-            return propose(ask, asked, settings.max_samples, settings.leeway, settings.seed)
+            said = propose(ask, asked, settings.max_samples, settings.leeway, settings.seed)
+            if judge is None:
+                return said
+            return replace(said, verified=says_right(judge, adapter_prompt(question(messages, said.text), base.folder, settings)))
 
         return outcomes(table, tasks, checkers, answer, settings, tick)

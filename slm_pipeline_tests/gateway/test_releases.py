@@ -1,10 +1,21 @@
-"""Releases come and go while the gateway answers."""
+"""Releases come and go while the gateway answers: nothing is lost, the canary gets its share, and a bad one goes by itself."""
 
+import json
+import threading
 import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
 
+from scipy.stats import binomtest
+
+from slm_pipeline.resources.slm_server import served_name
 from slm_pipeline.s6_refine.release import RELEASE, adapter_files
-from slm_pipeline.s6_refine.rollout import Rollout, write_rollout
-from slm_pipeline_tests.gateway.released import newest, post, request, rewritten
+from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
+from slm_pipeline_tests.gateway.conftest import free_port, running_gateway
+from slm_pipeline_tests.gateway.released import newest, post, request, rewritten, until_served
+from slm_pipeline_tests.llama_server import KEY, llama_server
+from slm_pipeline_tests.tiny import NAME
 
 ADAPTER = "s5_finetune/adapter"
 
@@ -29,11 +40,52 @@ def with_adapter(lake, release, files):
     return with_group(lake, release, adapter=lake.write(ADAPTER, group, kept | files, keep_old=True).digest)
 
 
+@contextmanager
+def clients(gateway, n=2):
+    """So many clients that ask without a pause; their answers, in the end."""
+    answers, over = [], threading.Event()
+
+    def ask(client):
+        number = 0
+        while not over.is_set():
+            number += 1
+            answers.append(post(gateway, request(f"weather in Rome number {client * 100_000 + number}")))
+
+    threads = [threading.Thread(target=ask, args=(client,)) for client in range(n)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def until(found, seconds=60):
     deadline = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_while_releases_change_under_load_every_request_is_answered_and_logged(served):
+    gateway, lake, release = served
+    other = with_adapter(lake, release, {"note.txt": b"another engine"})
+    before = len(gateway.calls())
+    with clients(gateway) as answers:
+        for name in (other, release):
+            write_rollout(lake, Rollout(serving=name, previous=read_rollout(lake).serving))
+            for engines in (2, 1):  # the new one's beside the old one's, then alone
+                until(lambda engines=engines: gateway.metric("slm_engines_ready") == engines)
+            so_far = len(answers)
+            until(lambda so_far=so_far: sum(answer.headers["x-slm-route"] == "slm" for answer in answers[so_far:]) > 2)
+    assert Counter(answer.status_code for answer in answers) == {200: len(answers)}
+    logged = gateway.calls()[before:]
+    assert len(logged) == len(answers)
+    reasons = Counter(call.route.reason for call in logged)
+    assert "slm_loading" not in reasons, "the old release goes on until the new one's engine runs"
+    assert {call.route.release for call in logged if call.route.served_by == "slm"} == {other, release}
 
 
 def test_a_release_whose_engine_cannot_start_leaves_the_old_one_in_service(served):
@@ -44,3 +96,81 @@ def test_a_release_whose_engine_cannot_start_leaves_the_old_one_in_service(serve
     for _ in range(5):
         assert post(gateway, request()).headers["x-slm-route"] == "slm"
     assert newest(gateway).route.release == release
+
+
+def test_the_canary_gets_its_share(served):
+    gateway, lake, release = served
+    candidate = with_group(lake, release, note="the same again")
+    write_rollout(lake, Rollout().offered(release).promoted().promoted().offered(candidate).promoted())
+    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == candidate)
+    before = len(gateway.calls())
+    for i in range(300):
+        post(gateway, request(f"weather in Rome number {i}"))
+    by = Counter(call.route.release for call in gateway.calls()[before:])
+    assert by.keys() == {release, candidate}
+    interval = binomtest(by[candidate], 300).proportion_ci(0.999)
+    assert interval.low <= gateway.settings.trial_share <= interval.high
+
+
+def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(served):
+    """Its certificate says that it hardly ever differs from the LLM; it always does."""
+    gateway, lake, release = served
+    facts = lake.version(RELEASE, None, release).json("release")
+    (group,) = facts["groups"]
+    certificates = facts["groups"][group]["certificates"]
+    bad = with_group(lake, release, certificates={unit: of | {"disagrees": 0.02} for unit, of in certificates.items()})
+    good = lake.version(RELEASE, None, release)
+    content = {name: good.bytes(name) for name in good.files}
+    write_rollout(lake, Rollout(serving=bad, previous=release))
+    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == bad)
+    served_by_it = 0
+    while read_rollout(lake).serving == bad:
+        post(gateway, request(f"weather in Rome number {served_by_it}"))
+        served_by_it += 1
+        assert served_by_it <= 200
+    rollout = read_rollout(lake)
+    assert rollout.serving == release
+    assert "failed audits" in rollout.history[-1]["reason"]
+    again = lake.version(RELEASE, None, rollout.serving)
+    assert {name: again.bytes(name) for name in again.files} == content
+    until_served(gateway)
+    assert newest(gateway).route.release == release
+
+
+def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeypatch):
+    gateway, lake, release = served
+    facts = lake.version(RELEASE, None, release).json("release")
+    (group,) = facts["groups"]
+    adapter = adapter_files(facts, group, lake)
+    alias = served_name(group, facts["groups"][group]["adapter"])
+    start = partial(llama_server, gateway.settings.models / NAME / "model.gguf", adapter.folder / "adapter.gguf", alias, 1300)
+    monkeypatch.setenv("TEST_SLM_KEY", KEY)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    write_rollout(lake, Rollout(serving=with_group(lake, release, server=url)))
+    variables = {"SLM_SLM_SERVERS": json.dumps([{"base_url": url, "api_key_env": "TEST_SLM_KEY"}])}
+    variables |= {"SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
+    with running_gateway(gateway.settings.home, gateway.upstream, **variables) as other:
+        with start(port=port):
+            until_served(other)
+            assert newest(other).route.reason == "certified"
+            assert post(gateway, request()).headers["x-slm-route"] == "llm", "the promise is about the server's answers"
+            assert newest(gateway).route.reason == "engine_changed"
+        answers = [post(other, request()) for _ in range(3)]
+        assert {(answer.status_code, answer.headers["x-slm-route"]) for answer in answers} == {(200, "llm")}
+        assert newest(other).route.reason in ("slm_died", "slm_failed", "slm_loading")
+        with start(port=port):
+            until_served(other)
+
+
+def test_what_was_drawn_uniformly_has_the_llms_answer_whoever_served(served):
+    gateway, *_ = served
+    variables = {"SLM_AUDIT_SHARE": "1", "SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
+    with running_gateway(gateway.settings.home, gateway.upstream, **variables) as other:
+        until_served(other)
+        post(other, request(n=2))
+        until(lambda: newest(other).route.reason == "unsupported_n")
+        by_slm, by_llm = [[call for call in other.calls() if call.route.served_by == who][-1] for who in ("slm", "llm")]
+    assert by_slm.route.sampled
+    assert by_llm.route.sampled
+    assert [attempt.reason for attempt in by_slm.route.attempts if attempt.role == "teacher"] == ["audit"]
