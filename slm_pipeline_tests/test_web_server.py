@@ -44,6 +44,13 @@ def start(folder, ignored=None, **environment):
     )
 
 
+def stop(process):
+    """Ctrl-C, unless it has ended."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
 def read_until(process, text):
     lines = []
     for line in process.stdout:
@@ -63,9 +70,7 @@ def running(tmp_path_factory):
     process = start(tmp_path_factory.mktemp("state"), ignored=signal.SIGINT)
     printed = read_until(process, "Ctrl-C")
     yield process, re.findall(r"http://\S+", printed)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+    stop(process)
 
 
 def get(url, body=None):

@@ -10,8 +10,9 @@ import anthropic
 import openai
 import pytest
 
-from slm_pipeline.s6_refine.release import RELEASE
+from slm_pipeline.s6_refine.release import RELEASE, adapter_files
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
+from slm_pipeline.s6_refine.verifier_model import VERIFIER
 from slm_pipeline_tests.gateway.recorded_upstream import eventually
 from slm_pipeline_tests.gateway.released import engine_of, newest, post, request, rewritten, until_served
 
@@ -145,6 +146,22 @@ def test_a_release_whose_files_were_changed_is_refused(served):
     time.sleep(4)
     until_served(gateway)
     assert newest(gateway).route.release == release
+
+
+def test_a_verifier_model_is_asked_before_an_answer_is_served(served):
+    """Here it is the adapter itself, which says anything but yes or no."""
+    gateway, lake, release = served
+    written = lake.version(RELEASE, None, release)
+    facts = written.json("release")
+    (group,) = facts["groups"]
+    adapter = adapter_files(facts, group, lake)
+    files = {name: adapter.bytes(name) for name in adapter.files if not name.endswith(".json")} | {"verifier": {}}
+    facts["groups"][group]["verifier"] = lake.write(VERIFIER, group, files, keep_old=True).digest
+    with_verifier = rewritten(lake, written, {"release": facts})
+    write_rollout(lake, Rollout(serving=with_verifier))
+    of_it = lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == with_verifier  # noqa: E731
+    assert eventually(of_it, 60)
+    assert gateway.metric("slm_engines_ready") == 2, "the adapter's and the verifier's"
 
 
 @pytest.mark.parametrize("messages", [None, [], "hello", [{"role": "user"}], [None], [{"role": "user", "content": 7}]])
