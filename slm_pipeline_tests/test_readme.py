@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from slm_pipeline.prices import read_prices
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.test_whole_loop import SETTINGS
 from slm_pipeline_tests.tiny import make_tiny_base, tool_calls
@@ -41,6 +42,12 @@ def test_every_configuration_that_is_shown_is_valid():
     upstreams, slms = re.findall(r"^```toml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     assert [upstream.name for upstream in Settings(**tomllib.loads(upstreams)).upstreams] == ["cluster", "openai"]
     assert [server.groups for server in Settings(**tomllib.loads(slms)).slm_servers]
+
+
+def test_the_price_that_is_shown_is_one(tmp_path):
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "prices.yaml").write_text(shown)
+    assert read_prices(Settings(home=tmp_path))["my-llm"][0].usd(1e6, 1e6) == pytest.approx(5.2)
 
 
 @pytest.mark.timeout(900)
