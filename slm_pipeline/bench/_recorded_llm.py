@@ -36,6 +36,6 @@ def app(answers: dict[str, Json]) -> Starlette:
 
 
 if __name__ == "__main__":
-    port, file = int(sys.argv[1]), Path(sys.argv[2])
-    recorded = {key(call.request): call.response for call in read_calls(file) if not isinstance(call, BadLine)}
+    port, files = int(sys.argv[1]), map(Path, sys.argv[2:])
+    recorded = {key(call.request): call.response for file in files for call in read_calls(file) if not isinstance(call, BadLine)}
     uvicorn.run(app(recorded), host="127.0.0.1", port=port, lifespan="off", log_level="error", access_log=False)

@@ -11,8 +11,13 @@ from slm_pipeline.settings import Settings
 from slm_pipeline.terminal import terminal
 
 
+def files_of(data: Path) -> list[Path]:
+    """The files with calls of a folder, or the file itself."""
+    return [file for file in sorted(data.glob("*.jsonl*")) if "labels" not in file.name] if data.is_dir() else [data]
+
+
 def collected(settings: Settings, data: Path) -> Lake:
-    """Import the calls of `data` (a file, or a folder of `*.jsonl*`) and run S1 to S3 on them; the lake with `task_examples`."""
+    """Import the calls of `data` and run S1 to S3 on them; the lake with `task_examples`."""
     import dagster as dg
 
     from slm_pipeline.automation.state import group_keys
@@ -23,7 +28,7 @@ def collected(settings: Settings, data: Path) -> Lake:
     from slm_pipeline.s1_collect.call_log import CallLog
     from slm_pipeline.s1_collect.roles import Role
 
-    for file in [file for file in sorted(data.glob("*.jsonl*")) if "labels" not in file.name] if data.is_dir() else [data]:
+    for file in files_of(data):
         import_file(file, settings, terminal(stderr=True))
     days = CallLog(settings, Role.PIPELINE).days()
     span = (days[0], days[-1])

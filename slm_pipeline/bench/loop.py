@@ -3,8 +3,10 @@
 from pathlib import Path
 from time import monotonic
 
+from slm_pipeline.bench import rounds
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._step_lines import step_line_figures
+from slm_pipeline.bench._traffic import files_of
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
@@ -12,13 +14,15 @@ from slm_pipeline.terminal import terminal
 
 
 def measure(settings: Settings, data: Path | None) -> Json:
-    """Run S1 to S6 in a temporary home that shares only the base models, and return DESIGN's keys of `loop`.
+    """Run S1 to S6 in a temporary home that shares only the base models, then a round of learning in another one (`rounds.measure`: what
+    SLMs serve of later traffic, before and after), and return DESIGN's keys of `loop`.
 
     `data` is a file or a folder of `*.jsonl*` files. Figures are pooled over the test splits of all groups whose answers are
     calls; for traffic of arithmetic step lines the shares of valid lines stand beside them.
     """
     with temporary_home(settings) as fresh:
-        return _measure(fresh, data)
+        tested = _measure(fresh, data)
+    return rounds.measure(settings, data) | tested
 
 
 def _measure(settings: Settings, data: Path | None) -> Json:
@@ -30,7 +34,7 @@ def _measure(settings: Settings, data: Path | None) -> Json:
     progress = terminal(stderr=True)
     for name in settings.base_models:
         ensure_base(name, settings)
-    files = [sample_traffic(settings)] if data is None else sorted(data.glob("*.jsonl*")) if data.is_dir() else [data]
+    files = [sample_traffic(settings)] if data is None else files_of(data)
     for file in files:
         import_file(file, settings, progress)
     began = monotonic()

@@ -16,6 +16,7 @@ from slm_pipeline.bench import _gold_steps
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._processes import running
 from slm_pipeline.bench._step_lines import is_step_traffic, legal_moves, valid_lines
+from slm_pipeline.bench._traffic import files_of
 from slm_pipeline.gateway.slm import FOLLOW_SECONDS
 from slm_pipeline.intervals import mean_interval
 from slm_pipeline.lake import Lake
@@ -31,8 +32,8 @@ ALPHA, DELTA, SAMPLES = 0.20, 0.10, 8
 
 def measure(settings: Settings, data: Path | None) -> Json:
     """What SLMs serve of given traffic, or the sample, before and after a round of learning: `slm_share_before`, `slm_share_after`
-    (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions, and calls by
-    who answered and why (`reasons_…`).
+    (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions,
+    `escalated_…`, and calls by who answered and why (`reasons_…`). `data`: a file or a folder of `*.jsonl*` files.
 
     The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
     pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
@@ -40,9 +41,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
     """
     from slm_pipeline.s1_collect.sample import sample_traffic
 
-    file = data or sample_traffic(settings)
+    files = [sample_traffic(settings)] if data is None else files_of(data)
     with temporary_home(settings) as fresh, _environment(fresh):
-        return _measure(fresh.model_copy(update=VALUES), file) | {"seed": settings.seed, "alpha": ALPHA, "delta": DELTA}
+        return _measure(fresh.model_copy(update=VALUES), files) | {"seed": settings.seed, "alpha": ALPHA, "delta": DELTA}
 
 
 VALUES = {"alpha": ALPHA, "delta": DELTA, "max_samples": SAMPLES, "audit_share": 0.0, "slm_seconds": 120.0}
@@ -62,17 +63,17 @@ def _environment(settings: Settings) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def _measure(settings: Settings, file: Path) -> Json:
+def _measure(settings: Settings, files: Sequence[Path]) -> Json:
     from slm_pipeline.s1_collect.importers import BadLine, read_calls
 
-    calls = [call for call in read_calls(file) if not isinstance(call, BadLine)]
+    calls = [call for file in files for call in read_calls(file) if not isinstance(call, BadLine)]
     parts = _parts(calls)
     steps = is_step_traffic(calls)
     loop = _trained(settings, parts[0], steps)
     figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
     for name, part in (("before", parts[1]), ("after", parts[2])):
         figures |= {f"release_{name}": _promises(settings)}
-        figures |= {f"{key}_{name}": value for key, value in _served(settings, file, part, steps).items()}
+        figures |= {f"{key}_{name}": value for key, value in _served(settings, files, part, steps).items()}
         if name == "before":
             _learn(settings, loop)
     return figures
@@ -153,7 +154,7 @@ def _promises(settings: Settings) -> list[str]:
     return told(written.json("release")) if written else ["no release: no group has a champion"]
 
 
-def _served(settings: Settings, file: Path, calls: Sequence[AgentCall], steps: bool) -> Json:
+def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall], steps: bool) -> Json:
     """Ask the gateway every call, and judge what SLMs said."""
     upstream_port, port = free_port("127.0.0.1"), free_port("127.0.0.1")
     upstream = Upstream(name="recorded", base_url=f"http://127.0.0.1:{upstream_port}/v1", stream_usage=False)
@@ -161,7 +162,7 @@ def _served(settings: Settings, file: Path, calls: Sequence[AgentCall], steps: b
     url = f"http://127.0.0.1:{port}"
     served, wrong = [], []
     with (
-        running(["-m", "slm_pipeline.bench._recorded_llm", str(upstream_port), str(file)], f"http://127.0.0.1:{upstream_port}", {}),
+        running(["-m", "slm_pipeline.bench._recorded_llm", str(upstream_port), *map(str, files)], f"http://127.0.0.1:{upstream_port}", {}),
         running(["-m", "slm_pipeline.cli", "serve"], f"{url}/healthz", environment),
         httpx2.Client(base_url=url, timeout=120) as client,
     ):
@@ -179,6 +180,7 @@ def _served(settings: Settings, file: Path, calls: Sequence[AgentCall], steps: b
     return {
         "n": len(calls),
         **_interval("slm_share", mean_interval(list(map(float, served)), sessions, settings.bootstrap_samples, settings.seed)),
+        "escalated": 1 - fmean(served),
         **_interval("wrong_served", mean_interval(wrong, sessions, settings.bootstrap_samples, settings.seed)),
         **_spent(settings, {call.session_id for call in calls}),
     }
