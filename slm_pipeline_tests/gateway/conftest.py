@@ -116,9 +116,9 @@ def gateway(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory):
-    """A gateway in front of the recorded upstream, in a home whose release serves; its lake, and the release's name."""
+    """A gateway in front of the recorded upstream, in a home whose release serves, without audits; its lake, and the release's name."""
     home = tmp_path_factory.mktemp("released")
-    variables = SETTINGS | {"SLM_DAGSTER_HOME": str(home / "dagster"), "SLM_KEYS": str(home / "keys")}
+    variables = SETTINGS | {"SLM_DAGSTER_HOME": str(home / "dagster"), "SLM_KEYS": str(home / "keys"), "SLM_AUDIT_SHARE": "0"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (variables | {"SLM_HOME": str(home)}).items():
             patch.setenv(name, value)

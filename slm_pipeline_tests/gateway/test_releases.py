@@ -62,6 +62,12 @@ def clients(gateway, n=2):
             thread.join()
 
 
+def beside(gateway, **variables):
+    """Another gateway over the same home, with other settings."""
+    state = {"SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
+    return running_gateway(gateway.settings.home, gateway.upstream, **state, **variables)
+
+
 def until(found, seconds=60):
     deadline = time.monotonic() + seconds
     while not found():
@@ -122,19 +128,19 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
     good = lake.version(RELEASE, None, release)
     content = {name: good.bytes(name) for name in good.files}
     write_rollout(lake, Rollout(serving=bad, previous=release))
-    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == bad)
-    served_by_it = 0
-    while read_rollout(lake).serving == bad:
-        post(gateway, request(f"weather in Rome number {served_by_it}"))
-        served_by_it += 1
-        assert served_by_it <= 200
+    with beside(gateway, SLM_AUDIT_SHARE="0.02") as auditing:
+        until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == bad)
+        served_by_it = 0
+        while read_rollout(lake).serving == bad:
+            post(auditing, request(f"weather in Rome number {served_by_it}"))
+            served_by_it += 1
+            assert served_by_it <= 200
     rollout = read_rollout(lake)
     assert rollout.serving == release
     assert "failed audits" in rollout.history[-1]["reason"]
     again = lake.version(RELEASE, None, rollout.serving)
     assert {name: again.bytes(name) for name in again.files} == content
-    until_served(gateway)
-    assert newest(gateway).route.release == release
+    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == release)
 
 
 def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeypatch):
@@ -143,14 +149,13 @@ def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeyp
     (group,) = facts["groups"]
     adapter = adapter_files(facts, group, lake)
     alias = served_name(group, facts["groups"][group]["adapter"])
-    start = partial(llama_server, gateway.settings.models / NAME / "model.gguf", adapter.folder / "adapter.gguf", alias, 1300)
+    start = partial(llama_server, gateway.settings.models / NAME / "model.gguf", adapter.local() / "adapter.gguf", alias, 1300)
     monkeypatch.setenv("TEST_SLM_KEY", KEY)
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1"
     write_rollout(lake, Rollout(serving=with_group(lake, release, server=url)))
-    variables = {"SLM_SLM_SERVERS": json.dumps([{"base_url": url, "api_key_env": "TEST_SLM_KEY"}])}
-    variables |= {"SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
-    with running_gateway(gateway.settings.home, gateway.upstream, **variables) as other:
+    servers = json.dumps([{"base_url": url, "api_key_env": "TEST_SLM_KEY"}])
+    with beside(gateway, SLM_SLM_SERVERS=servers) as other:
         with start(port=port):
             until_served(other)
             assert newest(other).route.reason == "certified"
@@ -165,12 +170,11 @@ def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeyp
 
 def test_what_was_drawn_uniformly_has_the_llms_answer_whoever_served(served):
     gateway, *_ = served
-    variables = {"SLM_AUDIT_SHARE": "1", "SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
-    with running_gateway(gateway.settings.home, gateway.upstream, **variables) as other:
+    with beside(gateway, SLM_AUDIT_SHARE="1") as other:
         until_served(other)
         post(other, request(n=2))
         until(lambda: newest(other).route.reason == "unsupported_n")
-        by_slm, by_llm = [[call for call in other.calls() if call.route.served_by == who][-1] for who in ("slm", "llm")]
+        by_slm, by_llm = [[call for call in other.calls() if call.route and call.route.served_by == who][-1] for who in ("slm", "llm")]
     assert by_slm.route.sampled
     assert by_llm.route.sampled
     assert [attempt.reason for attempt in by_slm.route.attempts if attempt.role == "teacher"] == ["audit"]
