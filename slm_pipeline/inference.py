@@ -16,7 +16,7 @@ from slm_pipeline.resources.slm_server import ServedModel, served_name, server_o
 from slm_pipeline.s4_select.base_models import BaseFiles
 from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.settings import Settings
-from slm_pipeline.tool_use.calls import Tool
+from slm_pipeline.tool_use.calls import Tool, tools_of
 
 
 def task_schemas(tasks: dict[str, Json]) -> dict[str, Json | None]:
@@ -31,7 +31,7 @@ def prompt_form(training: Json) -> Form:
 
 def granted_tools(training: Json) -> dict[str, tuple[Tool, ...]]:
     """The tools that each task was granted when an adapter was trained, by its training.json."""
-    return {task: tuple(tools) for task, tools in training.get("tools", {}).items()}
+    return {task: tools_of(tools) for task, tools in training.get("tools", {}).items()}
 
 
 @dataclass(frozen=True)

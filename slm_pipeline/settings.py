@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     max_prompt_tokens: int = Field(768, description="longer prompts keep their last tokens")
     base_prompt_tokens: int = Field(3072, description="room for the untuned base's prompt: schemas and examples")
     max_answer_tokens: int = Field(384, description="longer answers are not trained on and count as failed")
-    granted_tools: dict[str, tuple[Literal["calculator", "dates"], ...]] = Field(
-        {}, description="tools that an SLM may use while it answers, by task, group, or * for all"
+    granted_tools: dict[str, tuple[str, ...]] = Field(
+        {}, description="tools that an SLM may use while it answers, by task, group, or * for all: calculator, dates, those of tools.yaml"
     )
     training_method: Literal["lora", "alora", "rslora", "dora", "qlora", "full"] = Field("lora", description="how adapters are trained")
     lora_rank: int = 16

@@ -19,7 +19,7 @@ from slm_pipeline.s5_finetune.dataset import Dataset, build_dataset
 from slm_pipeline.s5_finetune.fit import fit
 from slm_pipeline.s5_finetune.provenance import data_facts
 from slm_pipeline.settings import Settings
-from slm_pipeline.tool_use.calls import granted
+from slm_pipeline.tool_use.calls import granted, told
 
 ADAPTER, ATTEMPT = "s5_finetune/adapter", "s5_finetune/attempt"
 """The adapter is what training makes of its inputs, byte for byte; the attempt says which run made it and what it had seen."""
@@ -50,7 +50,7 @@ def fine_tune(
     examples = lake.read("s3_cluster/task_examples", group)
     configuration = configuration_of(group, settings)
     tasks = examples.json("tasks")
-    tools, checkers = granted(tasks, group, settings.granted_tools), checkers_of(tasks, group, settings)
+    tools, checkers = granted(tasks, group, settings), checkers_of(tasks, group, settings)
     dataset = build_dataset(examples.table("examples"), base.folder, settings, configuration.prompt, tools, checkers)
     if not dataset.training:
         raise NothingToLearn(
@@ -65,7 +65,10 @@ def fine_tune(
             seen = lake.read(ATTEMPT, group).json("attempt")
             lake.write(ATTEMPT, group, {"attempt": seen | {"failures_total": failures}})
             return current, False
-        made_of = _made_of(base, examples.table("examples"), lake, settings) | {"tools": tools, "data": data_facts(examples)}
+        made_of = _made_of(base, examples.table("examples"), lake, settings) | {
+            "tools": {task: told(of) for task, of in tools.items()},
+            "data": data_facts(examples),
+        }
         artefact, attempt = _train(group, settings, base, dataset, configuration, made_of, training_digest, dagster_run, on_step, fit)
         lake.write(ATTEMPT, group, {"attempt": attempt | {"failures_total": failures}})
         return artefact, True

@@ -53,7 +53,7 @@ def fine_tune_briefly(
     dataset = dataset_of(group, base, examples, tasks, configuration.prompt, settings)
     with TemporaryDirectory() as folder:
         loss = fit(base, dataset, configuration, settings, Path(folder))["best_loss"]
-        adapter = Adapter(Path(folder), configuration.prompt, granted(tasks, group, settings.granted_tools))
+        adapter = Adapter(Path(folder), configuration.prompt, granted(tasks, group, settings))
         found = adapter_scores(group, asked, tasks, base, adapter, settings)
     tokens = sum(len(example.answer) for example in dataset.validation)
     size = sum(len(tokenizer(base.folder).decode(example.answer).encode()) for example in dataset.validation)
@@ -64,7 +64,7 @@ def dataset_of(group: str, base: BaseFiles, examples: pd.DataFrame, tasks: Json,
     """The examples as an attempt at the group's adapter would be trained on them, with its tools and checkers."""
     from slm_pipeline.s5_finetune.dataset import build_dataset
 
-    tools, checkers = granted(tasks, group, settings.granted_tools), checkers_of(tasks, group, settings)
+    tools, checkers = granted(tasks, group, settings), checkers_of(tasks, group, settings)
     return build_dataset(examples, base.folder, settings, form, tools, checkers)
 
 

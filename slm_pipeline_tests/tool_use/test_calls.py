@@ -1,9 +1,12 @@
 """Answers with calls of tools: written for training, taken away again, and asked of a model that follows them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slm_pipeline.settings import Settings
 from slm_pipeline.tool_use.calls import granted, with_calls, without_calls, write
+from slm_pipeline.tool_use.lookups import ToolError
 
 BOTH = ("calculator", "dates")
 ANSWER = "2 + 8 = 10 (left: 8 10 14)\n8 / 2 = 4 (left: 4 8 14)"
@@ -64,11 +67,16 @@ def test_answers_with_marks_of_their_own_are_not_touched():
         assert without_calls(text) == text
 
 
-def test_who_is_granted_what():
+def test_who_is_granted_what(tmp_path):
+    def given(tasks, group, grants):
+        return granted(tasks, group, Settings(home=tmp_path, granted_tools=grants))
+
     grants = {"one": ("calculator",), "group": ("dates",)}
-    assert granted(["one", "two"], "group", grants) == {"one": ("calculator",), "two": ("dates",)}
-    assert granted(["one"], "other", {"*": ("dates",)}) == {"one": ("dates",)}
-    assert granted(["two"], "other", grants) == {}
+    assert given(["one", "two"], "group", grants) == {"one": ("calculator",), "two": ("dates",)}
+    assert given(["one"], "other", {"*": ("dates",)}) == {"one": ("dates",)}
+    assert given(["two"], "other", grants) == {}
+    with pytest.raises(ToolError, match=r"no tool stock; there are calculator, dates, and rows of .*tools\.yaml"):
+        given(["one"], "group", {"*": ("stock",)})
 
 
 lines = st.builds("{} {} {} = {} (left: {})".format, *[st.integers(0, 30), st.sampled_from("+-*/"), *[st.integers(0, 30)] * 3])
