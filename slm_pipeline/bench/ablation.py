@@ -41,9 +41,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
     where the LLM is right, by a threshold from other calls, and `<part>_wrong` of these; `<part>_tokens` and `<part>_ms` of a call; and
     `<part>_adds`, the paired difference of `half` to the part before, with its 95 % interval. Says the table on standard error.
 
-    `slm` answers greedily and is believed blindly; the surest half is then any. The largest group of the traffic, or of the sample, is measured. Traffic of
-    arithmetic steps has a checker that knows what is right, which judges all parts and is used by the last two; other traffic has what is
-    in `<home>/checkers`, or none. With tools, the SLM is another one, trained with calculator and dates.
+    `slm` answers greedily and is believed blindly; the surest half is then any. The largest group of the traffic, or of the sample, is
+    measured. Traffic of arithmetic steps has a checker that knows what is right, which judges all parts and is used by the last two; other
+    traffic has what is in `<home>/checkers`, or none. With tools, the SLM is another one, trained with calculator and dates.
     """
     from slm_pipeline.s1_collect.sample import sample_traffic
 
