@@ -4,6 +4,9 @@ import os
 import uuid
 import warnings
 
+# a tiny model's products are not worth a second thread, and threads that wait for each other beside other processes take ten times as long
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 
@@ -59,9 +62,9 @@ def soak(request):
     return request.config.getoption("--hypothesis-profile") == "soak"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """The Chromium of this machine, without a window; skips where there is none."""
+    """The Chromium of this machine, without a window; skips where there is none. Until it is closed no other event loop can run."""
     import shutil
 
     from playwright.sync_api import sync_playwright

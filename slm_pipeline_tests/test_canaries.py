@@ -106,10 +106,12 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
     from slm_pipeline.erase import erase
     from slm_pipeline.imports import import_file
     from slm_pipeline.lake import Lake
+    from slm_pipeline.pseudonyms import pseudonym
     from slm_pipeline.resources import tracking
     from slm_pipeline.run import Loop
     from slm_pipeline.s1_collect.call_log import CallLog
     from slm_pipeline.s1_collect.roles import Role
+    from slm_pipeline.s1_collect.usage import read_usage
     from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
 
     with recorded_upstream() as upstream, running_gateway(home, upstream) as gateway:
@@ -136,12 +138,15 @@ def test_canaries_are_in_no_file_before_s2_and_nowhere_after_their_erasure(home,
     assert curated, "words are in the curated data"
     assert not {word for word in curated if not is_word(word) and not word.startswith("Ms")}
     assert len([word for word in curated if word.startswith("Ms")]) <= 2, "of a hundred strange names"
+    used = {client: pseudonym("client", client, settings.split_key) for client in (ERASED, KEPT, "local")}
+    assert set(read_usage(lake)["client_id"]) == set(used.values())
     erased = erase(ERASED, settings, Console(file=io.StringIO()))
     assert erased.logged == erased.curated == 67
     of_gateway = erase("local", settings, Console(file=io.StringIO()))
     assert of_gateway.logged == 151
     assert found(canaries, home) == set(), "after the erasure"
     assert released["groups"], "there was a release that knew these tasks"
+    assert set(read_usage(lake)["client_id"]) == {used[KEPT]}
     log = CallLog(settings, Role.PIPELINE)
     assert {call.client_id for day in log.days() for call in log.read(day)} == {KEPT}
     trained = set(erased.groups) & set(lake.partitions("s5_finetune/adapter"))

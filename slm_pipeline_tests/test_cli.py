@@ -131,7 +131,7 @@ def test_releases_are_listed_promoted_rolled_back_and_compared(home):
     assert "No release was made yet" in slm("release", "list").stdout
     assert "nothing to promote" in slm("release", "promote").stderr
     lake = Lake(str(home / "lake"))
-    certificates = {"group": {"told": "cannot certify 10%: all to LLM", "label": "fidelity"}}
+    certificates = {"group": {"told": "cannot certify 10%: all to LLM", "label": "fidelity", "sessions": 40}}
     group = {"adapter": "a", "version": "1", "base": "b", "certificates": certificates, "gold": []}
     names = [
         lake.write("s6_refine/release", None, {"release": {"clusters": "c", "groups": groups}}, keep_old=True).digest

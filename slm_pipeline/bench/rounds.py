@@ -4,13 +4,13 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 
 import httpx2
+import pandas as pd
 
 from slm_pipeline.bench import _gold_steps
 from slm_pipeline.bench._home import temporary_home
@@ -18,9 +18,11 @@ from slm_pipeline.bench._processes import running
 from slm_pipeline.bench._step_lines import is_step_traffic, legal_moves, valid_lines
 from slm_pipeline.bench._traffic import files_of
 from slm_pipeline.gateway.slm import FOLLOW_SECONDS
-from slm_pipeline.intervals import mean_interval
+from slm_pipeline.intervals import mean_interval, paired_interval
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Json, response_answer
+from slm_pipeline.s6_refine.release import RELEASE, told
+from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings, Upstream
 from slm_pipeline.up import free_port
@@ -33,7 +35,8 @@ ALPHA, DELTA, SAMPLES = 0.20, 0.10, 8
 def measure(settings: Settings, data: Path | None) -> Json:
     """What SLMs serve of given traffic, or the sample, before and after a round of learning: `slm_share_before`, `slm_share_after`
     (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions,
-    `escalated_…`, and calls by who answered and why (`reasons_…`). `data`: a file or a folder of `*.jsonl*` files.
+    `escalated_…`, and calls by who answered and why (`reasons_…`). `slm_share_gain`: what the round brought on the last part, which the
+    release before it is asked as well, call by call. `data`: a file or a folder of `*.jsonl*` files.
 
     The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
     pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
@@ -71,12 +74,16 @@ def _measure(settings: Settings, files: Sequence[Path]) -> Json:
     steps = is_step_traffic(calls)
     loop = _trained(settings, parts[0], steps)
     figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
-    for name, part in (("before", parts[1]), ("after", parts[2])):
-        figures |= {f"release_{name}": _promises(settings)}
-        figures |= {f"{key}_{name}": value for key, value in _served(settings, files, part, steps).items()}
-        if name == "before":
-            _learn(settings, loop)
-    return figures
+    figures |= _figures("before", _promises(loop.lake), _served(settings, files, parts[1], steps), settings)
+    first = read_rollout(loop.lake).serving
+    _learn(settings, loop)
+    after = without = _served(settings, files, parts[2], steps)
+    figures |= _figures("after", _promises(loop.lake), after, settings)
+    if read_rollout(loop.lake).serving != first:
+        write_rollout(loop.lake, Rollout(serving=first))
+        without = _served(settings, files, parts[2], steps)
+    gain = paired_interval(after["by_slm"], without["by_slm"], after["session_id"], settings.bootstrap_samples, settings.seed)
+    return figures | _interval("slm_share_gain", gain)
 
 
 def _parts(calls: Sequence[AgentCall]) -> list[list[AgentCall]]:
@@ -124,8 +131,6 @@ def _refresh(settings: Settings, loop, assets: list[str] | None = None) -> None:
 
 def _release(loop) -> None:
     """Make the release and put it into service."""
-    from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
-
     loop.execute("report")
     rollout = read_rollout(loop.lake)
     if rollout.candidate:
@@ -147,20 +152,18 @@ def _learn(settings: Settings, loop) -> None:
     _release(loop)
 
 
-def _promises(settings: Settings) -> list[str]:
-    from slm_pipeline.s6_refine.release import RELEASE, told
-
-    written = Lake(settings.lake).read(RELEASE)
+def _promises(lake: Lake) -> list[str]:
+    written = lake.read(RELEASE)
     return told(written.json("release")) if written else ["no release: no group has a champion"]
 
 
-def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall], steps: bool) -> Json:
-    """Ask the gateway every call, and judge what SLMs said."""
+def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall], steps: bool) -> pd.DataFrame:
+    """Ask the gateway every call, and judge what SLMs said: a row for each, in order of time, with session_id, by_slm and wrong (0 or 1;
+    wrong is missing where the LLM answered), reason, and what SLMs spent: samples, tokens, ms (missing where none was asked)."""
     upstream_port, port = free_port("127.0.0.1"), free_port("127.0.0.1")
     upstream = Upstream(name="recorded", base_url=f"http://127.0.0.1:{upstream_port}/v1", stream_usage=False)
     environment = {"SLM_UPSTREAMS": json.dumps([upstream.model_dump(mode="json")]), "SLM_GATEWAY_PORT": str(port)}
-    url = f"http://127.0.0.1:{port}"
-    served, wrong = [], []
+    url, rows = f"http://127.0.0.1:{port}", {}
     with (
         running(["-m", "slm_pipeline.bench._recorded_llm", str(upstream_port), *map(str, files)], f"http://127.0.0.1:{upstream_port}", {}),
         running(["-m", "slm_pipeline.cli", "serve"], f"{url}/healthz", environment),
@@ -172,17 +175,42 @@ def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall
             answer = client.post("/v1/chat/completions", json=call.request, headers=headers)
             answer.raise_for_status()
             by_slm = answer.headers["x-slm-route"] == "slm"
-            served.append(by_slm)
-            wrong.append(float(not _right(call, answer.json(), steps, settings)) if by_slm else None)
+            wrong = float(not _right(call, answer.json(), steps, settings)) if by_slm else None
+            rows[answer.headers["x-slm-id"]] = {"session_id": call.session_id, "by_slm": float(by_slm), "wrong": wrong}
             if number % 20 == 0:
-                print(f"{number} of {len(calls)} calls, {fmean(served):.0%} by SLMs", file=sys.stderr, flush=True)
-    sessions = [call.session_id for call in sorted(calls, key=lambda call: call.timestamp)]
+                share = fmean(row["by_slm"] for row in rows.values())
+                print(f"{number} of {len(calls)} calls, {share:.0%} by SLMs", file=sys.stderr, flush=True)
+    for call in _logged(settings):
+        if call.id in rows:
+            tried = next((attempt for attempt in call.route.attempts if attempt.role == "slm"), None)
+            spent = {"samples": tried.samples, "tokens": tried.tokens, "ms": tried.latency_ms} if tried and tried.response else {}
+            rows[call.id] |= {"reason": f"{call.route.served_by}: {call.route.reason}", **spent}
+    return pd.DataFrame(rows.values()).reindex(columns=["session_id", "by_slm", "wrong", "reason", "samples", "tokens", "ms"])
+
+
+def _logged(settings: Settings) -> Iterator[AgentCall]:
+    from slm_pipeline.s1_collect.call_log import CallLog
+    from slm_pipeline.s1_collect.roles import Role
+
+    log = CallLog(settings, Role.PIPELINE)
+    for day in log.days():
+        yield from log.read(day)
+
+
+def _figures(part: str, promises: list[str], rows: pd.DataFrame, settings: Settings) -> Json:
+    drawn = rows["session_id"], settings.bootstrap_samples, settings.seed
+    asked = rows["samples"].notna()
     return {
-        "n": len(calls),
-        **_interval("slm_share", mean_interval(list(map(float, served)), sessions, settings.bootstrap_samples, settings.seed)),
-        "escalated": 1 - fmean(served),
-        **_interval("wrong_served", mean_interval(wrong, sessions, settings.bootstrap_samples, settings.seed)),
-        **_spent(settings, {call.session_id for call in calls}),
+        f"release_{part}": promises,
+        f"n_{part}": len(rows),
+        **_interval(f"slm_share_{part}", mean_interval(rows["by_slm"], *drawn)),
+        f"escalated_{part}": 1 - float(rows["by_slm"].mean()),
+        **_interval(f"wrong_served_{part}", mean_interval(rows["wrong"], *drawn)),
+        f"reasons_{part}": {str(reason): int(n) for reason, n in rows["reason"].value_counts().items()},
+        f"asked_{part}": int(asked.sum()),
+        f"samples_{part}": round(float(rows["samples"][asked].mean()), 2) if asked.any() else None,
+        f"slm_tokens_{part}": int(rows["tokens"].sum()),
+        f"slm_seconds_{part}": round(float(rows["ms"].sum()) / 1000, 1),
     }
 
 
@@ -192,22 +220,6 @@ def _await_engines(client: httpx2.Client) -> None:
     deadline = time.monotonic() + 120
     while "slm_engines_loading 0.0" not in client.get("/metrics").text and time.monotonic() < deadline:
         time.sleep(0.5)
-
-
-def _spent(settings: Settings, sessions: set[str]) -> Json:
-    """Of the calls that the gateway logged: escalations by reason, and what SLMs spent."""
-    from slm_pipeline.s1_collect.call_log import CallLog
-    from slm_pipeline.s1_collect.roles import Role
-
-    log = CallLog(settings, Role.PIPELINE)
-    routes = [call.route for day in log.days() for call in log.read(day) if call.route and call.session_id in sessions]
-    tries = [attempt for route in routes for attempt in route.attempts if attempt.role == "slm"]
-    return {
-        "reasons": dict(Counter(f"{route.served_by}: {route.reason}" for route in routes).most_common()),
-        "samples": round(fmean([attempt.samples for attempt in tries if attempt.response]), 2) if tries else None,
-        "slm_tokens": sum(attempt.tokens or 0 for attempt in tries),
-        "slm_seconds": round(sum(attempt.latency_ms or 0 for attempt in tries) / 1000, 1),
-    }
 
 
 def _right(call: AgentCall, response: Json, steps: bool, settings: Settings) -> bool:

@@ -26,7 +26,7 @@ def main(gguf: str, context: str, adapter: str = "") -> None:
     params.verbosity = -1
     params.n_gpu_layers = 0
     for cpu in (params.cpuparams, params.cpuparams_batch):
-        cpu.n_threads = os.cpu_count() or 1
+        cpu.n_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         # llama.cpp's threads spin by default; with anything else on the cores that costs a factor of nine
         cpu.poll = 0
     if adapter:

@@ -110,11 +110,11 @@ def test_the_canary_gets_its_share(served):
     write_rollout(lake, Rollout().offered(release).promoted().promoted().offered(candidate).promoted())
     until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == candidate)
     before = len(gateway.calls())
-    for i in range(300):
+    for i in range(150):
         post(gateway, request(f"weather in Rome number {i}"))
     by = Counter(call.route.release for call in gateway.calls()[before:])
     assert by.keys() == {release, candidate}
-    interval = binomtest(by[candidate], 300).proportion_ci(0.999)
+    interval = binomtest(by[candidate], 150).proportion_ci(0.999)
     assert interval.low <= gateway.settings.trial_share <= interval.high
 
 
