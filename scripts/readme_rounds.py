@@ -14,13 +14,14 @@ from slm_pipeline.settings import REPOSITORY
 PARAGRAPH = """\
 **What SLMs serve**, measured by `slm bench rounds` on {n:,} recorded calls of a tree-of-thought solver (GPT-4 proposes the next arithmetic
 steps) with a checker that knows what is right: trained on the first 40 % of sessions, the next 30 % served through the gateway, a round of
-learning from its failures, the last 30 % served, these without that round as well; brackets hold 95 % intervals that resample sessions.
+learning from its failures, the last 30 % served, these without that round as well; at most 8 samples, one core; brackets hold 95 %
+intervals that resample sessions.
 
 | seed | by SLMs: next 30 % | last 30 % | gained by learning, paired | of these wrong | samples, tokens, seconds where one is asked |
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 """
-ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples}, {tokens:.0f}, {seconds:.1f} |"
+ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples:.1f}, {tokens:.0f}, {seconds:.1f} |"
 
 
 def paragraph(seeds: list[dict]) -> str:
@@ -32,14 +33,16 @@ def _row(of: dict) -> str:
     parts = ("before", "after")
     served = sum(of[f"n_{part}"] * of[f"slm_share_{part}"] for part in parts)
     wrong = sum(of[f"n_{part}"] * of[f"slm_share_{part}"] * (of[f"wrong_served_{part}"] or 0) for part in parts)
-    spent = {
-        name: sum(of[f"slm_{name}_{part}"] for part in parts) / sum(of[f"asked_{part}"] for part in parts) for name in ("tokens", "seconds")
-    }
+    asked = [of[f"asked_{part}"] for part in parts]
+    samples = sum(of[f"samples_{part}"] * n for part, n in zip(parts, asked, strict=True)) / sum(asked)
+    spent = {name: sum(of[f"slm_{name}_{part}"] for part in parts) / sum(asked) for name in ("tokens", "seconds")}
     shares = {name: _percent(of, f"slm_share_{name}") for name in (*parts, "gain")}
-    return ROW.format(seed=of["seed"], **shares, wrong=f"{wrong:.0f} of {served:.0f}", samples=of["samples_after"], **spent)
+    return ROW.format(seed=of["seed"], **shares, wrong=f"{wrong:.0f} of {served:.0f}", samples=samples, **spent)
 
 
 def _percent(of: dict, name: str) -> str:
+    if name not in of:  # a run from before the last part was served both ways
+        return "not measured"
     return f"{100 * of[name]:.1f} % [{100 * of[f'{name}_low']:.1f}, {100 * of[f'{name}_high']:.1f}]"
 
 

@@ -63,7 +63,7 @@ def serve() -> None:
     from slm_pipeline.gateway.server import OpenToTheNetwork, serve
 
     settings = get_settings()
-    console.print(f"Gateway  {settings.gateway_url}/v1", highlight=False)
+    console.print(f"Gateway    {settings.gateway_url}/v1\nDashboard  {settings.gateway_url}/dashboard", highlight=False)
     with _log_errors(OpenToTheNetwork):
         serve(settings)
 

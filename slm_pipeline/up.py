@@ -64,9 +64,14 @@ def up(settings: Settings, console: Console) -> None:
             _wait(gateway, lambda: answers(f"{settings.gateway_url}/healthz"))
             _wait(web, lambda: answers(f"{settings.dagster_url}/server_info"))
             _wait(mlflow, lambda: answers(f"{settings.mlflow_url}/health"))
-            servers = {"Gateway": f"{settings.gateway_url}/v1", "Dagster": settings.dagster_url, "MLflow": settings.mlflow_url}
+            servers = {
+                "Gateway": f"{settings.gateway_url}/v1",
+                "Dashboard": f"{settings.gateway_url}/dashboard",
+                "Dagster": settings.dagster_url,
+                "MLflow": settings.mlflow_url,
+            }
             for name, url in servers.items():
-                console.print(f"{name:<8} {url}", highlight=False)
+                console.print(f"{name:<9}  {url}", highlight=False)
             console.print(f"Logs in {logs}. Ctrl-C stops everything.", highlight=False, soft_wrap=True)
             while True:
                 for service in (gateway, mlflow, code, web, daemon):

@@ -81,14 +81,15 @@ def get(url, body=None):
 
 @pytest.fixture(scope="module")
 def repository(running):
-    _, (_, dagster, _) = running
+    _, (_, _, dagster, _) = running
     return json.loads(get(f"{dagster}/graphql", {"query": QUERY}))["data"]["repositoriesOrError"]["nodes"][0]
 
 
 def test_all_printed_addresses_answer(running):
-    _, (gateway, dagster, mlflow) = running
+    _, (gateway, dashboard, dagster, mlflow) = running
     assert gateway.endswith("/v1")
     assert json.loads(get(gateway.removesuffix("/v1") + "/readyz"))["status"] == "ready"
+    assert "No release serves" in get(dashboard)
     assert "dagster" in get(dagster).lower()
     assert "mlflow" in get(mlflow).lower()
 
@@ -106,7 +107,7 @@ def test_every_sensor_and_schedule_runs(repository):
 
 
 def test_a_port_in_use_is_named_with_its_setting(running, tmp_path):
-    _, (_, dagster, _) = running
+    _, (_, _, dagster, _) = running
     process = start(tmp_path, SLM_DAGSTER_PORT=dagster.rsplit(":", 1)[1])
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -14,7 +14,7 @@ def pages(released, browser):
     gateway, lake, _ = released
     state = {"SLM_DAGSTER_HOME": str(gateway.settings.dagster_home), "SLM_KEYS": str(gateway.settings.keys)}
     process = start(gateway.settings.home, **state)
-    _, dagster, mlflow = re.findall(r"http://\S+", read_until(process, "Ctrl-C"))
+    _, _, dagster, mlflow = re.findall(r"http://\S+", read_until(process, "Ctrl-C"))
     tab = browser.new_page(viewport={"width": 1500, "height": 1100})
     yield dagster, mlflow, tab, lake.partitions("s6_refine/router_model")[0]
     tab.close()
