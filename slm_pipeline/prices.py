@@ -22,7 +22,7 @@ class PriceError(ValueError):
 
 
 class Price(BaseModel):
-    """US dollars for a million tokens, from the day `since` on."""
+    """US dollars for a MILLION tokens that are read (input) and written (output), from the day `since` on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,9 +31,6 @@ class Price(BaseModel):
     output: float = Field(ge=0)
     since: date
     source: str = Field(min_length=1)
-
-    def usd(self, prompt_tokens: float, completion_tokens: float) -> float:
-        return (prompt_tokens * self.input + completion_tokens * self.output) / MILLION
 
 
 Prices = Mapping[str, Sequence[Price]]

@@ -47,7 +47,8 @@ def test_every_configuration_that_is_shown_is_valid():
 def test_the_price_that_is_shown_is_one(tmp_path):
     (shown,) = re.findall(r"^```yaml\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
     (tmp_path / "prices.yaml").write_text(shown)
-    assert read_prices(Settings(home=tmp_path))["my-llm"][0].usd(1e6, 1e6) == pytest.approx(5.2)
+    (price,) = read_prices(Settings(home=tmp_path))["my-llm"]
+    assert (price.input, price.output) == (1.2, 4)
 
 
 @pytest.mark.timeout(900)

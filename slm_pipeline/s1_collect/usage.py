@@ -68,7 +68,7 @@ def usage_of(call: AgentCall, key: str) -> Json:
         "latency_ms": call.latency_ms,
         "slm_ms": slm_ms,
         "llm_ms": (audit.latency_ms if audit else None) if call.served_by_slm else waited,
-        "agrees": None if audit is None else float(getattr(audit, "agrees", True)),
+        "agrees": getattr(audit, "agrees", None),
     }
 
 

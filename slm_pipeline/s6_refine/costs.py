@@ -1,15 +1,15 @@
 """What calls cost, and what they would have cost had the LLM answered them all."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
 from slm_pipeline.lake import Lake
-from slm_pipeline.prices import Prices, price_of
+from slm_pipeline.prices import MILLION, Prices, price_of
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.usage import read_usage
 from slm_pipeline.s3_cluster.traffic import ASSIGNMENTS
+
+DAY = 86_400
 
 
 def read_calls(lake: Lake) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def costed(calls: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     for what in ("prompt", "completion"):
         calls[f"{what}_tokens"] = calls[f"{what}_tokens"].fillna(calls[f"{what}_estimate"] * _tokens_per_estimate(calls, what))
     calls["tokens"] = calls["prompt_tokens"] + calls["completion_tokens"]
-    calls["alone_usd"] = calls["cost"].fillna(pd.Series(_by_table(calls, prices), calls.index, dtype="float64"))
+    calls["alone_usd"] = calls["cost"].fillna(_by_table(calls, prices))
     calls["usd"] = calls["alone_usd"].where((calls["served_by"] != "slm") | calls["agrees"].notna(), 0.0)
     return calls
 
@@ -54,7 +54,10 @@ def _tokens_per_estimate(calls: pd.DataFrame, what: str) -> float:
     return counted[f"{what}_tokens"].sum() / counted[f"{what}_estimate"].sum() if len(counted) else 1.0
 
 
-def _by_table(calls: pd.DataFrame, prices: Prices) -> Iterable[float]:
-    for model, at, read, written in calls[["model", "timestamp", "prompt_tokens", "completion_tokens"]].itertuples(index=False):
-        price = price_of(model, at, prices)
-        yield price.usd(read, written) if price else np.nan
+def _by_table(calls: pd.DataFrame, prices: Prices) -> pd.Series:
+    """What the LLM takes by the table; looked up once for each model and day."""
+    owners = list(zip(calls["model"], (calls["timestamp"] // DAY).tolist(), strict=True))
+    known = {(model, day): price_of(model, day * DAY, prices) for model, day in set(owners)}
+    found = [known[owner] for owner in owners]
+    read, written = (np.array([getattr(price, rate) if price else np.nan for price in found], float) for rate in ("input", "output"))
+    return (calls["prompt_tokens"] * read + calls["completion_tokens"] * written) / MILLION
