@@ -83,12 +83,17 @@ def certify(validation: Calls, calibration: Calls, alpha: float, delta: float) -
         if single:
             p = binomial_p(int(calibration.losses[served].sum()), int(served.sum()), alpha)
         else:
-            p = betting_p(calibration, threshold, alpha, bet(validation, threshold, alpha, longest))
+            p = betting_p(calibration, threshold, alpha, bet(validation, threshold, alpha, longest)[0])
         if p > delta:
             break
         found = threshold
     served = calibration.served(np.inf if found is None else found)
-    missing = 0 if found is not None else missing_sessions(validation, path, sessions, alpha, delta)
+    if found is not None:
+        missing = 0
+    elif single:
+        missing = missing_sessions(validation, path, sessions, alpha, delta)
+    else:
+        missing = missing_bets(validation, path, sessions, alpha, delta, longest)
     return Certificate(
         alpha,
         delta,
@@ -125,13 +130,14 @@ def betting_p(calls: Calls, threshold: float, alpha: float, stake: float) -> flo
     return float(np.exp(-max(0.0, capital)))
 
 
-def bet(validation: Calls, threshold: float, alpha: float, longest: int) -> float:
-    """The stake under which capital grows fastest on the validation split; `longest`: calls that a session has at most, so that no
-    session can ruin the gambler."""
+def bet(validation: Calls, threshold: float, alpha: float, longest: int) -> tuple[float, float]:
+    """The stake under which capital grows fastest on the validation split, and by how much its logarithm grows with a session; `longest`:
+    calls that a session has at most, so that no session can ruin the gambler."""
     sums = session_sums(validation, threshold, alpha)
     stakes = BETS / ((1 - alpha) * longest)
-    growth = np.log1p(-stakes[:, None] * sums[None]).sum(axis=1)
-    return float(stakes[int(np.argmax(growth))])
+    growth = np.log1p(-stakes[:, None] * sums[None]).mean(axis=1)
+    best = int(np.argmax(growth))
+    return float(stakes[best]), float(growth[best])
 
 
 def session_sums(calls: Calls, threshold: float, alpha: float) -> np.ndarray:
@@ -140,10 +146,8 @@ def session_sums(calls: Calls, threshold: float, alpha: float) -> np.ndarray:
 
 
 def missing_sessions(validation: Calls, path: Sequence[float], sessions: int, alpha: float, delta: float) -> int | None:
-    """How many sessions more would certify some threshold of `path`, if served calls and losses came as often as in validation.
-
-    Counted as if calls were independent: of sessions of several calls, it is the least that is missing.
-    """
+    """How many sessions of one call more would certify some threshold of `path`, if served calls and losses came as often as in
+    validation."""
     if not len(validation.scores):
         return None
     per_session, seen = validation.by_session[1].mean(), _seen(validation, path)
@@ -152,6 +156,13 @@ def missing_sessions(validation: Calls, path: Sequence[float], sessions: int, al
         if _promised(*seen, calls, alpha).min() <= delta:
             return int(np.ceil(calls / per_session)) - sessions
     return None
+
+
+def missing_bets(validation: Calls, path: Sequence[float], sessions: int, alpha: float, delta: float, longest: int) -> int | None:
+    """The same where sessions have several calls: until a gambler's capital, which grows with a session as on the validation split, is
+    1 / delta."""
+    fastest = max((bet(validation, threshold, alpha, longest)[1] for threshold in path), default=0.0)
+    return max(1, int(np.ceil(np.log(1 / delta) / fastest)) - sessions) if fastest > 0 else None
 
 
 def _seen(validation: Calls, steps: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

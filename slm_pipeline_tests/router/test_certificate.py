@@ -103,3 +103,18 @@ def test_sessions_that_are_missing_grow_with_the_confidence_asked_for():
     path = thresholds(validation, 20, 0.1)
     few, many = (missing_sessions(validation, path, 20, 0.1, delta) for delta in (0.2, 0.01))
     assert 0 < few < many
+
+
+def test_where_sessions_have_several_calls_the_missing_ones_are_about_as_many_as_it_takes():
+    enough, half = [], []
+    for seed in range(60):
+        draws = np.random.default_rng(seed)
+        validation = calls(draws, 200, 5, risk=0.15)
+        found = certify(validation, calls(draws, 8, 5, risk=0.15), ALPHA, DELTA)
+        if found.threshold is None:
+            assert found.missing > 0
+            for share, certified in ((1.0, enough), (0.4, half)):
+                sessions = round(share * (8 + found.missing))
+                certified.append(certify(validation, calls(draws, sessions, 5, risk=0.15), ALPHA, DELTA).threshold is not None)
+    assert len(enough) > 30
+    assert np.mean(enough) > 0.5 > np.mean(half)
