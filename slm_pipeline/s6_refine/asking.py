@@ -26,6 +26,7 @@ from slm_pipeline.s6_refine.slices import slice_scores
 from slm_pipeline.settings import Settings
 
 EXAMPLES, BASE_ANSWERS = "s3_cluster/task_examples", "s6_refine/base_answers"
+VERSION = 2  # raise it when the same answers shall give another report
 SETTINGS = {"seed", "few_shot", "max_prompt_tokens", "base_prompt_tokens", "max_answer_tokens"}
 SETTINGS |= {"bootstrap_samples", "min_test_calls", "lm_eval_limit", "leeway", "noninferiority_margin", "rare_tool_share"}
 SETTINGS |= {"min_slice_calls", "similarity_pass", "general_items", "judge_url", "judge_model", "judge_form", "judge_calls"}
@@ -55,7 +56,9 @@ def evaluate(group: str, champion: AdapterVersion | None, settings: Settings, sa
     tasks, opponent = examples.json("tasks"), _opponent(written, adapter, champion)
     checkers = checkers_of(tasks, group, settings)
     checked = {task: checker.digest for task, checker in sorted(checkers.items())}
-    inputs = digest(examples.digest, adapter.digest, opponent, checked, set_digest(), settings.model_dump(mode="json", include=SETTINGS))
+    inputs = digest(
+        VERSION, examples.digest, adapter.digest, opponent, checked, set_digest(), settings.model_dump(mode="json", include=SETTINGS)
+    )
     if written and written.inputs == inputs:
         return written, False
     table, base = examples.table("examples"), ensure_base(adapter.json("training")["base"], settings)

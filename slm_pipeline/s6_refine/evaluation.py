@@ -26,6 +26,7 @@ from slm_pipeline.settings import Leeway, Settings
 MEASURED = ["prompt_tokens", "tokens", "latency_ms"]
 ALL_SCORES = (*SCORES, "fidelity", "checked", "abstained", "needless")
 COLUMNS = ["id", "session_id", "task", "split", "weight", "system", "form", "answer", *MEASURED, *ALL_SCORES, "checker_error"]
+AGAINST = ("base", "champion")
 RIGHT = ("checked", "correct")
 """The scores that say whether an answer is right, whoever gave it; the first that was measured counts."""
 
@@ -113,7 +114,8 @@ def better_form(forms: Mapping[str, pd.DataFrame], metric: str) -> str:
 
 
 def build_report(examples: pd.DataFrame, predictions: pd.DataFrame, settings: Settings, facts: Json) -> Json:
-    """The report of a group: `systems` (scores, tokens, latency), `gain` (adapter minus base, champion, teacher, majority), and `facts`.
+    """The report of a group: `systems` (scores, tokens, latency), `gain` (adapter minus base, champion, teacher, majority), `newest` (the
+    same of base and champion by the gate's score, on the newest third of the calls), and `facts`.
 
     `facts` names what was compared: group, base, adapter, champion, and `checkers` (digest by task). Scores are weighted by traffic;
     n counts calls. `right` is the score that says what is right, if any does.
@@ -127,6 +129,7 @@ def build_report(examples: pd.DataFrame, predictions: pd.DataFrame, settings: Se
         for other in ("base", "champion", "teacher", "majority")
         if other in systems
     }
+    newest = _newest(examples, predictions)
     return {
         **facts,
         "gate_metric": metric,
@@ -137,9 +140,16 @@ def build_report(examples: pd.DataFrame, predictions: pd.DataFrame, settings: Se
         "target_sources": {source: int(n) for source, n in sorted(examples["target_source"].value_counts().items())},
         "systems": systems,
         "gain": gain,
+        "newest": {other: compare(newest, "adapter", other, metric, settings).json() for other in AGAINST if other in gain},
         "notes": [FIDELITY_NOTE],
         "scores_digest": digest(predictions.drop(columns="latency_ms").to_json(orient="records")),
     }
+
+
+def _newest(examples: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions on the newest third of the calls."""
+    ordered = examples.sort_values(["timestamp", "id"], kind="stable")["id"]
+    return predictions[predictions["id"].isin(ordered.tail(-(-len(ordered) // 3)))]
 
 
 def compare(predictions: pd.DataFrame, one: str, other: str, score: str, settings: Settings) -> Interval:

@@ -1,5 +1,5 @@
-"""Whether a challenger may become champion: only if it beats the champion (at first: the base) beyond noise. And, beside that,
-whether it is worse than the teacher."""
+"""Whether a challenger may become champion: only if it beats the champion (at first: the base) beyond noise, and is not worse than that on
+the newest traffic. And, beside that, whether it is worse than the teacher."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -77,6 +77,9 @@ def _refusal(report: Json, settings: Settings, adapter_digest: str, against: str
         return "all test calls are of one session: no interval"
     if gain["low"] <= 0:
         return f"does not beat {against} beyond noise: {_range(gain)}"
+    newest = report["newest"]["champion" if report["champion"] else "base"]
+    if newest["high"] is not None and newest["high"] < 0:
+        return f"worse than {against} on the newest third of the calls, beyond noise: {_range(newest)}"
     return ""
 
 

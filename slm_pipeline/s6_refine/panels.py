@@ -68,6 +68,11 @@ def report_table(report: Json) -> str:
     for other, gains in report["gain"].items():
         shown = {score: gain for score, gain in gains.items() if score != "accuracy" and gain["n"]}
         lines += [f"| {other} | {score} | {change(gain)} | {gain['n']} |" for score, gain in shown.items()]
+    lines += [
+        f"| {other}, newest third | {report['gate_metric']} | {change(gain)} | {gain['n']} |"
+        for other, gain in report["newest"].items()
+        if gain["n"]
+    ]
     forms = ", ".join(f"{form} {mean:.1%}" for form, mean in report["base"]["forms"].items() if mean is not None)
     lines += ["", f"The gate compares `{report['gate_metric']}`. Base by prompt form: {forms}. {' '.join(report['notes'])}"]
     return "\n".join(lines)

@@ -221,3 +221,15 @@ def test_a_group_without_test_calls_has_a_report_too():
     assert slice_scores(none, training, predictions, report["gate_metric"], SETTINGS) == []
     graded = graded_answers(none, predictions, TASKS, report["gate_metric"], SETTINGS)
     assert failure_lines(report | {"failures": failure_counts(graded)}).startswith("No test calls.")
+
+
+def test_the_newest_third_of_the_calls_is_compared_by_itself():
+    """The adapter is right on the oldest calls and wrong on the newest; the base the other way round."""
+    test = pd.DataFrame([example(i, "test", call("now", city=f"C{i}")) for i in range(30)])
+    right, wrong = ([Said(call("now", city=f"C{i}" if (i < 20) == old else "nowhere")) for i in range(30)] for old in (True, False))
+    systems = {"adapter": right, "base": wrong}
+    rows = [score_answers(name, "", test, said, TASKS, {}, SETTINGS.leeway) for name, said in systems.items()]
+    report = build_report(test, pd.concat(rows, ignore_index=True), SETTINGS, {})
+    assert report["newest"]["base"]["mean"] == -1
+    assert report["newest"]["base"]["n"] == 10
+    assert "champion" not in report["newest"]

@@ -12,7 +12,8 @@ def report(low=0.02, n=60, champion=None, **gain) -> dict:
     of = {"accuracy": {"mean": 0.1, "low": low, "high": 0.2, "n": n, "sessions": n} | gain}
     unharmed = {"n": 0, "first": None}
     adapter = {"digest": "a", "version": "2"}
-    return {"adapter": adapter, "champion": champion, "gain": {"base": of, "champion": of}, "checker_errors": unharmed}
+    gains = {"gain": {"base": of, "champion": of}, "newest": {"base": of["accuracy"], "champion": of["accuracy"]}}
+    return {"adapter": adapter, "champion": champion, "checker_errors": unharmed} | gains
 
 
 def test_a_gain_beyond_noise_passes():
@@ -36,6 +37,17 @@ def test_it_refuses_with_a_reason(given, digest, why):
     gate = judge(given, SETTINGS, digest)
     assert not gate.passed
     assert why in gate.reason
+
+
+@pytest.mark.parametrize(("champion", "against"), [(None, "base"), ({"version": "3", "digest": "c", "base": "tiny"}, "champion")])
+def test_it_refuses_what_has_become_worse_on_the_newest_calls(champion, against):
+    given = report(champion=champion)
+    given["newest"][against] = {"mean": -0.2, "low": -0.3, "high": -0.1, "n": 20}
+    gate = judge(given, SETTINGS, "a")
+    assert not gate.passed
+    assert f"worse than {gate.against} on the newest third of the calls" in gate.reason
+    given["newest"][against] = {"mean": -0.2, "low": None, "high": None, "n": 20}
+    assert judge(given, SETTINGS, "a").passed, "nothing is known of the noise"
 
 
 def test_a_champion_is_whom_to_beat():
