@@ -191,6 +191,10 @@ class Settings(BaseSettings):
     gateway_port: int = 8080
     engines: int = Field(3, ge=1, description="SLMs that are kept in memory at once, of each of two releases while one follows the other")
     slm_servers: tuple[SlmServer, ...] = Field((), description="servers that answer for SLMs; others are answered here, by llama.cpp")
+    stream_at_once: tuple[str, ...] = Field(
+        (),
+        description="tasks, groups, or *: their streams of text begin before the answer is verified; the promise is about the router alone",
+    )
     slm_seconds: float = Field(20, gt=0, description="an SLM that takes longer is not waited for: the LLM answers")
     audit_share: float = Field(0.02, ge=0, le=1, description="share of SLM-served calls that the LLM is asked as well, drawn uniformly")
     trial_share: float = Field(0.1, gt=0, lt=1, description="share of calls that a release on trial answers as a canary")

@@ -120,7 +120,7 @@ class _System:
         table, texts = pd.DataFrame(rows), [router_text(json.loads(call["messages"])) for call in self.calls]
         seen = Outcomes(texts, answers, np.array(known), table["slm"].to_numpy(), table["llm"].to_numpy(), table["session_id"].tolist())
         learned, test = (np.flatnonzero(table["part"] == name) for name in ("learn", "test"))
-        keeper, own = learn(seen.some(learned), self.settings.seed)
+        keeper, own, _ = learn(seen.some(learned), self.settings.seed)
         if part == "slm":
             score = np.array([int(digest(self.settings.seed, call["id"]), 16) / 16**16 for call in self.calls])
         elif part == "router":

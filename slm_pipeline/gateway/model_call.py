@@ -10,7 +10,7 @@ from http import HTTPStatus
 import orjson
 
 from slm_pipeline.gateway import metrics, sse
-from slm_pipeline.gateway.apis import DONE, Api
+from slm_pipeline.gateway.apis import CHAT, DONE, Api
 from slm_pipeline.gateway.bodies import parse
 from slm_pipeline.gateway.comparing import audited, shadowed
 from slm_pipeline.gateway.decision import Decision
@@ -19,6 +19,7 @@ from slm_pipeline.gateway.errors import CallError
 from slm_pipeline.gateway.finished import Finished
 from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
 from slm_pipeline.gateway.log_writer import LogWriter
+from slm_pipeline.gateway.saying import chat_end, chat_piece
 from slm_pipeline.gateway.slm import SlmSide, Tried
 from slm_pipeline.gateway.upstreams import Ask, Reply, Upstreams
 from slm_pipeline.records import Attempt, Json
@@ -26,6 +27,9 @@ from slm_pipeline.settings import Settings
 
 CLIENT_LEFT = 499
 COMMIT_SECONDS = 10.0  # sync mode: how long an answer waits for the log
+EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+AT_ONCE = Decision("slm", "certified")
+"""An answer that is sent while it is written."""
 
 
 class ModelCalls:
@@ -94,6 +98,9 @@ class _Call:
             self.decision = Decision("llm", reason)
         else:
             await self._ask_slm()
+        if self.tried.begun:
+            await self._end_begun()
+            return
         if self.tried.response is not None:
             await self._serve(self.api.says(self.tried.response, self.ask.request))
             return
@@ -112,10 +119,41 @@ class _Call:
 
     async def _ask_slm(self) -> None:
         began = time.perf_counter()
-        self.tried = await self.gateway.slm.answer(self.chat, random.random())
+        live = self.ask.streaming and self.api is CHAT
+        self.tried = await (self._ask_aloud() if live else self.gateway.slm.answer(self.chat, random.random()))
         self.decision = self.tried.decision
         if self.tried.attempt is not None:
             self.waited += time.perf_counter() - began
+
+    async def _ask_aloud(self) -> Tried:
+        """Ask the SLM, and pass on what it says as it comes, if it is one that may."""
+        pieces: asyncio.Queue = asyncio.Queue()
+        sending = asyncio.ensure_future(self._send_pieces(pieces))
+        try:
+            tried = await self.gateway.slm.answer(self.chat, random.random(), lambda *piece: pieces.put_nowait(piece))
+            pieces.put_nowait(None)
+            await sending
+            return tried
+        finally:
+            sending.cancel()
+
+    async def _send_pieces(self, pieces: asyncio.Queue) -> None:
+        """Send an SLM's answer while it is written: pairs of a chat completion's beginning and a piece of its text, None at the end."""
+        while (piece := await pieces.get()) is not None:
+            if self.decision is not AT_ONCE:
+                self.decision = AT_ONCE
+                await self._start(200, EVENT_STREAM)
+            await self._send({"type": "http.response.body", "body": chat_piece(*piece), "more_body": True})
+
+    async def _end_begun(self) -> None:
+        """End the stream of an answer that was sent while it was written, or break it off."""
+        if self.tried.response is None:
+            await self._break_off(CallError(502, "The SLM broke off in the midst of the answer.", "broken_stream"))
+            return
+        await self._record(200, self.tried.response)
+        for event in chat_end(self.tried.response, self.ask.request):
+            await self._send({"type": "http.response.body", "body": event, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _serve(self, said: Json) -> None:
         """An SLM's answer, in the API's own form, whole or as a stream: it was verified first."""
@@ -123,7 +161,7 @@ class _Call:
         if not self.ask.streaming:
             await self._respond(200, orjson.dumps(said), {"content-type": "application/json"})
             return
-        await self._start(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
+        await self._start(200, EVENT_STREAM)
         for event in self.api.events(said, self.ask.request):
             await self._send({"type": "http.response.body", "body": event, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
@@ -183,7 +221,7 @@ class _Call:
         """Say why, in the stream, and return without ending it: the server then cuts the connection."""
         metrics.broken_streams.labels(self.api.name, error.code).inc()
         await self._record(200, None, self.api.error(error.status, error.message, error.code)["error"] | {"code": error.code}, waits=False)
-        if not self.stream.error:  # else the upstream's own words have been passed on
+        if self.stream is None or not self.stream.error:  # else the upstream's own words have been passed on
             await self._send(
                 {"type": "http.response.body", "body": self.api.error_event(error.status, error.message, error.code), "more_body": True}
             )

@@ -44,7 +44,8 @@ USUAL = (None, 1, False, 0, [], {}, ["text"], "auto")
 @dataclass(frozen=True)
 class Ready:
     """A call that an SLM is asked: `key` of its engine, its prompt, how its answer is judged. chance: that it is right. verifier: key of
-    the engine that is asked whether the answer to `messages` is right; None without one."""
+    the engine that is asked whether the answer to `messages` is right; None without one. at_once: the router alone decides, and what the
+    engine writes may be sent as it comes."""
 
     release: str
     group: str
@@ -61,6 +62,7 @@ class Ready:
     gold: bool
     verifier: str | None
     messages: list[Json]
+    at_once: bool
 
 
 class Released:
@@ -121,29 +123,29 @@ class Released:
     def route(self, request: Json) -> Ready | Decision:
         """How a request in chat form is asked; or that it goes to the LLM, and why."""
         if odd := next((name for name, usual in UNSUPPORTED.items() if request.get(name) not in usual), None):
-            return Decision("llm", f"unsupported_{odd}")
+            return Decision("llm", f"unsupported_{odd}", release=self.id)
         assigned = self._assigner.assign(request)
         if assigned.task is None:
-            return Decision("llm", assigned.reason)
+            return Decision("llm", assigned.reason, release=self.id)
         group = assigned.group
         of = self.facts["groups"].get(group)
         if of is None or assigned.task not in of["tasks"]:
-            return Decision("llm", assigned.reason or "not_released", group)
+            return Decision("llm", assigned.reason or "not_released", group, release=self.id)
         if of.get("server", "") != served_at(group, self._settings):  # what was measured is another engine than the one that would answer
-            return Decision("llm", "engine_changed", group)
+            return Decision("llm", "engine_changed", group, release=self.id)
         task = of["tasks"][assigned.task]
         if not _ever(task):
-            return Decision("llm", "not_certified", group)
+            return Decision("llm", "not_certified", group, release=self.id)
         try:
             messages, full = factor(request, self._tasks[assigned.task]), full_messages(request)
         except TemplateChanged:
-            return Decision("llm", "template_changed", group)
+            return Decision("llm", "template_changed", group, release=self.id)
         if not any(message["content"].strip() for message in messages[1:]):
-            return Decision("llm", "nothing_asked", group)
+            return Decision("llm", "nothing_asked", group, release=self.id)
         text = router_text(messages)
         chance = float(self._keepers[group].chance([text])[0])
-        if chance < self._keepers[group].worth:
-            return Decision("llm", UNLIKELY, group, chance)
+        if chance < (task["threshold"] if task["at_once"] else self._keepers[group].worth):
+            return Decision("llm", UNLIKELY, group, chance, self.id)
         adapter, base = self._adapters[group], self._bases[group]
         messages = messages if adapter.form == "factored" else full
         checker = Checker(Path(task["checker"][0]), task["checker"][1]) if task["checker"] else None
@@ -161,19 +163,22 @@ class Released:
             chance,
             task["threshold"],
             task["gold"],
-            None if task["gold"] else _verifier_key(group, of),
+            None if task["gold"] or task["at_once"] else _verifier_key(group, of),
             messages,
+            task["at_once"],
         )
 
-    def propose(self, ready: Ready) -> Callable[[Model], Proposal]:
-        """What an engine is to do for a call."""
+    def propose(self, ready: Ready, heard: Callable[[str], None] = lambda piece: None) -> Callable[[Model], Proposal]:
+        """What an engine is to do for a call; `heard` is told the pieces of an answer that is begun at once."""
         settings = self._settings
 
         def work(engine: Model) -> Proposal:
             def ask(how):
+                if ready.at_once:
+                    return engine.say(ready.prompt, settings.max_answer_tokens, heard)
                 return engine.answer(ready.prompt, ready.schema, settings.max_answer_tokens, ready.tools, how)
 
-            return propose(ask, ready.asked, settings.max_samples, settings.leeway, settings.seed)
+            return propose(ask, ready.asked, 1 if ready.at_once else settings.max_samples, settings.leeway, settings.seed)
 
         return work
 
@@ -186,6 +191,8 @@ class Released:
         """Why an SLM's answer is not to be served, "" if it is; and the verifier's score."""
         known = proposal.known(ready.asked)
         score = float(self._keepers[ready.group].scores([ready.text], [proposal.text], known[None])[0])
+        if ready.at_once:
+            return "" if proposal.text.strip() else "empty_answer", ready.chance
         if ready.gold:
             return "" if proposal.passed else "checker", score
         if not proposal.ended:

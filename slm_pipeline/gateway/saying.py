@@ -17,15 +17,31 @@ def chat(completion: Json, request: Json) -> Json:
 
 def chat_events(said: Json, request: Json) -> Iterator[bytes]:
     """The chunks of a chat completion's stream: what is said in one, then how it ends."""
-    choice, head = said["choices"][0], {key: said[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    message = choice["message"]
+    message = said["choices"][0]["message"]
     calls = [{"index": i, **call} for i, call in enumerate(message.get("tool_calls", ()))]
-    delta = {"role": "assistant", "content": message["content"]} | ({"tool_calls": calls} if calls else {})
-    yield sse.event_of(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    yield sse.event_of(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    yield _chunk(said, {"role": "assistant", "content": message["content"]} | ({"tool_calls": calls} if calls else {}))
+    yield from chat_end(said, request)
+
+
+def chat_piece(head: Json, text: str) -> bytes:
+    """The chunk that says a piece of a chat completion that has begun with `head`."""
+    return _chunk(head, {"role": "assistant", "content": text})
+
+
+def chat_end(said: Json, request: Json) -> Iterator[bytes]:
+    """The chunks that end it."""
+    yield _chunk(said, {}, said["choices"][0]["finish_reason"])
     if (request.get("stream_options") or {}).get("include_usage"):
-        yield sse.event_of(head | {"choices": [], "usage": said["usage"]})
+        yield sse.event_of(_chunk_head(said) | {"choices": [], "usage": said["usage"]})
     yield b"data: [DONE]\n\n"
+
+
+def _chunk(head: Json, delta: Json, finish: str | None = None) -> bytes:
+    return sse.event_of(_chunk_head(head) | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def _chunk_head(head: Json) -> Json:
+    return {key: head[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
 
 
 def message(completion: Json, request: Json) -> Json:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from slm_pipeline.answering import Proposal
 from slm_pipeline.checkers import CheckerError
 from slm_pipeline.gateway import metrics
 from slm_pipeline.gateway.decision import Decision
@@ -22,16 +23,21 @@ from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.settings import Settings
 
 FOLLOW_SECONDS = 2.0
+STREAM_SECONDS = 120.0
+"""For an answer that is sent while it is written."""
+Hear = Callable[[Json, str], None]
+"""Is told how a chat completion begins, and a piece of its text."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of asking an SLM. response: in chat form, if it is to be served."""
+    """What came of asking an SLM. response: in chat form, if it is to be served. begun: whether pieces of it were sent already."""
 
     decision: Decision
     attempt: Attempt | None = None
     response: Json | None = None
+    begun: bool = False
 
 
 class SlmSide:
@@ -77,13 +83,14 @@ class SlmSide:
         for key in [key for release in self._in_order() for key in first[release.id]][: self.engines.most]:
             self.engines.load(key)
 
-    async def answer(self, request: Json, draw: float) -> Tried:
-        """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers."""
+    async def answer(self, request: Json, draw: float, hear: Hear | None = None) -> Tried:
+        """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers. `hear` is told
+        the pieces of an answer that is begun at once, as they come; then `Tried` says that it was begun, whatever came of it."""
         release = self._serving(draw)
         if release is None:
             return Tried(Decision("llm", "no_release"))
         try:
-            return await self._ask(release, request)
+            return await self._ask(release, request, hear)
         except Exception as error:  # a request that is no request, or a defect here: nothing of it may cost the client its answer
             log.error("no SLM could be asked: %s at %s", type(error).__name__, traceback.extract_tb(error.__traceback__)[-1].name)
             return Tried(Decision("llm", "slm_error"))
@@ -148,7 +155,7 @@ class SlmSide:
         release = next(of for of in self._releases.values() if key in of.engines())
         return release.start(key)
 
-    async def _ask(self, release: Released, request: Json) -> Tried:
+    async def _ask(self, release: Released, request: Json, hear: Hear | None = None) -> Tried:
         ready = release.route(request)
         if isinstance(ready, Decision):
             return Tried(ready)
@@ -156,9 +163,17 @@ class SlmSide:
             await self._look_at(release, ready)
             if ready.group in self.rollout.withdrawn:
                 return Tried(_to_llm(ready, "withdrawn"))
-        began = time.perf_counter()
+        began, head = time.perf_counter(), _head(ready)
+        loop, begun = asyncio.get_running_loop(), []
+
+        def heard(piece: str) -> None:  # in the engine's thread
+            begun.append(piece)
+            loop.call_soon_threadsafe(hear, head, piece)
+
         try:
-            proposal = await self.engines.run(ready.key, release.propose(ready), self._settings.slm_seconds)
+            live = ready.at_once and hear is not None
+            seconds = STREAM_SECONDS if live else self._settings.slm_seconds
+            proposal = await self.engines.run(ready.key, release.propose(ready, heard) if live else release.propose(ready), seconds)
             if ready.verifier:
                 proposal = await self.engines.run(ready.verifier, release.verify(ready, proposal), self._settings.slm_seconds)
             reason, score = release.verdict(ready, proposal)
@@ -168,10 +183,10 @@ class SlmSide:
             metrics.slm_tries.labels(reason).inc()
             if failed is not None:
                 await self._saw(release.id, error=True, served=False)
-            return Tried(_to_llm(ready, reason), failed)
+            return Tried(_to_llm(ready, reason), failed, begun=bool(begun))
         metrics.slm_tries.labels(reason or "accepted").inc()
         await self._saw(release.id, error=False, served=not reason)
-        response = _response(ready, proposal)
+        response = _response(head, proposal)
         attempt = Attempt(
             model=ready.model,
             response=response,
@@ -185,7 +200,8 @@ class SlmSide:
         )
         if reason:
             return Tried(_to_llm(ready, reason), attempt)
-        return Tried(Decision("slm", "checker" if ready.gold else "certified", ready.group, ready.chance, ready.release), attempt, response)
+        why = "checker" if ready.gold else "certified"
+        return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response, bool(begun))
 
     async def _look_at(self, release: Released, ready: Ready) -> None:
         """Withdraw what was promised of a group whose calls have changed."""
@@ -232,11 +248,16 @@ def _failed(ready: Ready, reason: str, began: float) -> Attempt | None:
     return Attempt(model=ready.model, verdict="error", reason=reason, latency_ms=latency, release=ready.release)
 
 
-def _response(ready: Ready, proposal) -> Json:
-    """The answer as a chat completion, with ids that no other answer has."""
-    said = response_of(proposal.answer, ready.model)
+def _head(ready: Ready) -> Json:
+    """How a chat completion of an SLM begins, with an id that no other one has."""
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()), "model": ready.model}
+
+
+def _response(head: Json, proposal: Proposal) -> Json:
+    """The answer as a chat completion."""
+    said = response_of(proposal.answer, head["model"])
     for call in said["choices"][0]["message"].get("tool_calls", ()):
         call["id"] = f"call_{uuid.uuid4().hex[:24]}"
     usage = {"prompt_tokens": proposal.prompt_tokens, "completion_tokens": proposal.tokens}
     usage["total_tokens"] = sum(usage.values())
-    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())} | said | {"usage": usage}
+    return head | said | {"usage": usage}

@@ -9,10 +9,11 @@ import json
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import NoReturn
 
 from slm_pipeline.records import Json
 from slm_pipeline.tool_use.calls import Tool, write
@@ -96,6 +97,22 @@ class Model(ABC):
             return self._with_tools(prompt, schema, max_tokens, tools, how)
         return self._complete(prompt, schema, max_tokens, how=how)
 
+    def say(self, prompt: str, max_tokens: int, heard: Callable[[str], None]) -> Completion:
+        """Answer one prompt greedily in text, and tell every piece of it as it is written; raises RuntimeError as `complete` does."""
+        start, pieces, told, usage, ended = perf_counter(), [], [], {}, True
+        for reply in self._stream({"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "logprobs": 1, "stream": True}):
+            if "choices" not in reply:
+                raise RuntimeError(f"a prompt was refused: {reply.get('error', reply)}")
+            usage = reply.get("usage") or usage
+            for choice in reply["choices"]:
+                told += _log_probs(choice)
+                ended = choice["finish_reason"] != "length"
+                if choice["text"]:
+                    pieces.append(choice["text"])
+                    heard(choice["text"])
+        elapsed = (perf_counter() - start) * 1000
+        return Completion("".join(pieces), usage["prompt_tokens"], usage["completion_tokens"], elapsed, tuple(told), ended)
+
     def _with_tools(
         self, prompt: str, schema: Json | None, max_tokens: int, tools: Collection[Tool], how: Sampling | None = None
     ) -> Completion:
@@ -136,6 +153,10 @@ class Model(ABC):
     def _ask(self, body: Json) -> Json:
         """The reply to a request in the form of OpenAI's completions; raises RuntimeError where nobody replies."""
 
+    @abstractmethod
+    def _stream(self, body: Json) -> Iterator[Json]:
+        """The replies to a request of a stream, as they come; raises RuntimeError as `_ask` does."""
+
 
 class Engine(Model):
     """llama.cpp with a model. `context` is the room in tokens for one prompt and its answer. `keeps_prompts`: what the next prompt begins
@@ -168,15 +189,26 @@ class Engine(Model):
         return {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(CANONICAL | schema)}"}
 
     def _ask(self, body: Json) -> Json:
+        self._request(body)
+        return self._reply()
+
+    def _stream(self, body: Json) -> Iterator[Json]:
+        self._request(body)
+        yield from iter(self._reply, None)
+
+    def _request(self, body: Json) -> None:
         try:
             self._process.stdin.write(json.dumps(body | {"cache_prompt": self._keeps_prompts}) + "\n")
             self._process.stdin.flush()
-            reply = self._process.stdout.readline()
         except BrokenPipeError:
-            reply = ""
-        if not reply:
-            raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
-        return json.loads(reply)
+            self._gone()
+
+    def _reply(self) -> Json | None:
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else self._gone()
+
+    def _gone(self) -> NoReturn:
+        raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
 
 
 def _log_probs(choice: Json) -> tuple[float, ...]:

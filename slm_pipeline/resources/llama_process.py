@@ -1,4 +1,5 @@
-"""llama.cpp as a process of its own, run by `engine.py`: a JSON request a line in, a JSON reply a line out; ends with its input.
+"""llama.cpp as a process of its own, run by `engine.py`: a JSON request a line in, a JSON reply a line out, of a stream as many as come and
+null behind them; ends with its input.
 
 Apart, because torch and llama.cpp in one process share the OpenMP library that is loaded first, and how its threads wait. What
 suits torch's large products halves llama.cpp's speed, which waits after every one of its small ones.
@@ -32,9 +33,15 @@ def main(gguf: str, context: str, adapter: str = "") -> None:
     if adapter:
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(adapter, 1.0)]
     server = xllamacpp.Server(params)
-    for request in sys.stdin:
-        replies.write(json.dumps(server.handle_completions(json.loads(request))) + "\n")
+
+    def say(reply: object) -> None:
+        replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        # of a stream, every piece is told as it comes, and what is returned is None
+        say(server.handle_completions(request, say) if request.get("stream") else server.handle_completions(request))
     os._exit(0)  # a server that has hardly started waits for ever when it is taken down
 
 

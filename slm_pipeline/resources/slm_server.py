@@ -4,6 +4,8 @@ The server must list a model named after group and adapter (`served_name`); then
 load it where it allows that while running, and where it can read the adapter's folder.
 """
 
+import json
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -85,3 +87,15 @@ class ServedModel(Model):
         except httpx2.HTTPError as error:
             raise RuntimeError(f"the SLM server {self._url} cannot be reached: {type(error).__name__}") from None
         return reply.json()
+
+    def _stream(self, body: Json) -> Iterator[Json]:
+        body = body | {"model": self._name, "add_special_tokens": False, "stream_options": {"include_usage": True}}
+        try:
+            with self._client.stream("POST", f"{self._url}/completions", json=body) as reply:
+                if reply.status_code != httpx2.codes.OK:
+                    raise RuntimeError(f"the SLM server {self._url} answers {reply.status_code}")
+                for line in reply.iter_lines():
+                    if line.startswith("data: ") and line != "data: [DONE]":
+                        yield json.loads(line.removeprefix("data: "))
+        except httpx2.HTTPError as error:
+            raise RuntimeError(f"the SLM server {self._url} cannot be reached: {type(error).__name__}") from None

@@ -57,9 +57,9 @@ class Outcomes:
         return (1 - self.slm) * self.llm
 
 
-def learn(seen: Outcomes, seed: int) -> tuple[Gatekeeper, np.ndarray]:
-    """The gatekeeper that learned all calls of the validation split, and the scores (calls) that others, which learned four fifths of the
-    sessions, give to the rest: what a call that was not learned from would get."""
+def learn(seen: Outcomes, seed: int) -> tuple[Gatekeeper, np.ndarray, np.ndarray]:
+    """The gatekeeper that learned all calls of the validation split, and the scores and chances (calls) that others, which learned four
+    fifths of the sessions, give to the rest: what a call that was not learned from would get."""
     folds = _folds(seen.sessions, seed)
     chances, scores = np.zeros(len(seen)), np.zeros(len(seen))
     for fold in set(folds):
@@ -68,7 +68,7 @@ def learn(seen: Outcomes, seed: int) -> tuple[Gatekeeper, np.ndarray]:
         chances[folds == fold] = keeper.chance(asked.texts)
         scores[folds == fold] = keeper.scores(asked.texts, asked.answers, asked.known)
     worth = float(np.quantile(chances[seen.slm == 1], LOST)) if (seen.slm == 1).any() else 0.0
-    return _fitted(seen, worth, seed), np.where(chances >= worth, scores, -1.0)
+    return _fitted(seen, worth, seed), np.where(chances >= worth, scores, -1.0), chances
 
 
 def _fitted(seen: Outcomes, worth: float, seed: int) -> Gatekeeper:

@@ -3,7 +3,7 @@
 For every group; and for tasks of a group of which nothing can be promised as a whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import ceil, log
 
 import pandas as pd
@@ -14,17 +14,22 @@ from slm_pipeline.router.certificate import Calls, certify
 WHOLE = "group"
 
 
-def certificates(outcomes: Mapping[str, pd.DataFrame], alpha: float, delta: float) -> dict[str, dict[str, Json]]:
+def certificates(
+    outcomes: Mapping[str, pd.DataFrame], alpha: float, delta: float, at_once: Collection[str] = ()
+) -> dict[str, dict[str, Json]]:
     """By group: certificates (`Certificate.json`, with `told` and `label`) of WHOLE and of those of its tasks that have enough calls.
 
     `outcomes`: by group, rows of outcomes (session_id, task, split, slm, llm, judged_by) with the gatekeeper's `score`. delta is split
     evenly over all certificates: with confidence 1 - delta, all of them hold. `label` is "correctness" if gold or a checker judged
-    every call, else "fidelity": then it is about saying what the LLM says.
+    every call, else "fidelity": then it is about saying what the LLM says. Tasks that are begun `at_once` are scored by the router
+    alone, so they are no part of WHOLE, and each is certified by itself.
     """
-    units = {group: [WHOLE, *_tasks(rows, alpha, delta)] for group, rows in outcomes.items()}
+    apart = {group: sorted(set(rows["task"]) & set(at_once)) for group, rows in outcomes.items()}
+    rest = {group: rows[~rows["task"].isin(apart[group])] for group, rows in outcomes.items()}
+    units = {group: [WHOLE, *_tasks(rest[group], alpha, delta), *apart[group]] for group in outcomes}
     share = delta / max(1, sum(map(len, units.values())))
     return {
-        group: {unit: _certificate(rows if unit == WHOLE else rows[rows["task"] == unit], alpha, share) for unit in units[group]}
+        group: {unit: _certificate(rest[group] if unit == WHOLE else rows[rows["task"] == unit], alpha, share) for unit in units[group]}
         for group, rows in outcomes.items()
     }
 
@@ -34,12 +39,12 @@ def least_calls(alpha: float, delta: float) -> int:
     return ceil(log(delta) / log(1 - alpha))
 
 
-def threshold(found: Mapping[str, Json], task: str) -> float | None:
-    """From which score on a task's answers are served: the group's, else the task's own; None: never.
+def threshold(found: Mapping[str, Json], task: str, at_once: bool = False) -> float | None:
+    """From which score on a task's answers are served: the group's, else the task's own, of one begun `at_once` only that; None: never.
 
     Where a group is certified as a whole, that is about all its calls, so none is taken out of it.
     """
-    whole = found[WHOLE]["threshold"]
+    whole = None if at_once else found[WHOLE]["threshold"]
     return whole if whole is not None else found.get(task, {}).get("threshold")
 
 

@@ -30,7 +30,8 @@ def build_release(settings: Settings) -> tuple[Artefact | None, bool]:
     if not ready:
         return None, False
     facts, clusters = {group: written.json("router") for group, written in ready.items()}, lake.read(CLUSTERS)
-    found = certificates({g: _uncertain(written, facts[g]) for g, written in ready.items()}, settings.alpha, settings.delta)
+    at_once = {task for of in facts.values() for task in of["at_once"]}
+    found = certificates({g: _uncertain(written, facts[g]) for g, written in ready.items()}, settings.alpha, settings.delta, at_once)
     inputs = digest(clusters.digest, {group: written.digest for group, written in ready.items()}, settings.alpha, settings.delta)
     before = lake.read(RELEASE)
     if before and before.inputs == inputs:
@@ -70,7 +71,8 @@ def _tasks(lake: Lake, group: str, facts: Json, found: Mapping[str, Json], setti
             "schema": schemas[task],
             "checker": [checkers[task].path.name, checkers[task].text] if task in checkers else None,
             "gold": task in facts["gold"],
-            "threshold": None if task in facts["gold"] else threshold(found, task),
+            "at_once": task in facts["at_once"],
+            "threshold": None if task in facts["gold"] else threshold(found, task, task in facts["at_once"]),
         }
         for task in tasks
     }

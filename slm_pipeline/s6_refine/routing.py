@@ -1,7 +1,7 @@
 """Asks a group's champion the calls that it has not learned from, and learns router and verifier from what came of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 5  # raise it when the same calls shall give another router
+VERSION = 6  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
@@ -33,7 +33,8 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     validation examples.
 
     Holds router.npz, verifier.npz, strangeness.npz (to the validation split's calls), `outcomes` (with the `score` that each call got
-    from a gatekeeper which had not learned it) and `router` (facts). `say` is told how far the asking has come.
+    from a gatekeeper which had not learned it; of tasks whose streams begin at once, the router's chance) and `router` (facts).
+    `say` is told how far the asking has come.
     """
     lake = Lake(settings.lake)
     examples, written = lake.read(EXAMPLES, group), lake.read(ROUTER, group)
@@ -42,18 +43,25 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     checked = {task: checker.digest for task, checker in sorted(checkers.items())}
     used = settings.model_dump(mode="json", include=USED)
     server, verifier = served_at(group, settings), verifier_of(group, champion, lake)
-    inputs = digest(VERSION, examples.digest, champion.lake_digest, champion.base, server, verifier and verifier.digest, checked, used)
+    at_once = begun_at_once(group, champion, examples, checkers, settings)
+    made_of = champion.lake_digest, champion.base, server, verifier and verifier.digest, at_once
+    inputs = digest(VERSION, examples.digest, *made_of, checked, used)
     if written and written.inputs == inputs:
         return written, False
     if not (examples.table("examples", ["split"])["split"] == "validation").any():
         return None, False
-    rows = _asked(group, champion, examples, checkers, verifier, settings, say)
+    rows = _asked(group, champion, examples, checkers, verifier, at_once, settings, say)
     seen = {split: outcomes_of(rows[rows["split"] == split]) for split in SPLITS}
-    keeper, own = learn(seen["validation"], settings.seed)
-    scores = {"validation": own, "calibration": keeper.scores(*_judged(seen["calibration"])) if len(seen["calibration"]) else []}
+    keeper, own, chances = learn(seen["validation"], settings.seed)
+    held_out = seen["calibration"]
+    scores = {"validation": own, "calibration": keeper.scores(*_judged(held_out)) if len(held_out) else []}
+    chance = {"validation": chances, "calibration": keeper.chance(held_out.texts) if len(held_out) else []}
     rows["score"] = np.nan
     for split in SPLITS:
-        rows.loc[rows["split"] == split, "score"] = np.asarray(scores[split], float)
+        its = rows["split"] == split
+        rows.loc[its, "score"] = np.where(
+            rows["task"][its].isin(at_once), np.asarray(chance[split], float), np.asarray(scores[split], float)
+        )
     strangeness = Strangeness.to(seen["validation"].texts)
     facts = {
         "group": group,
@@ -63,6 +71,7 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
         "base": champion.base,
         "server": server,
         "verifier": verifier and verifier.digest,
+        "at_once": at_once,
         "worth": keeper.worth,
         "gold": sorted(task for task, checker in checkers.items() if is_gold(checker)),
         "checkers": checked,
@@ -82,6 +91,20 @@ def gatekeeper_of(written: Artefact, worth: float, prefix: str = "") -> Gatekeep
     """The gatekeeper whose files `train_router` wrote, in its own artefact, or behind a `prefix` in a release."""
     router, verifier = (OutcomeModel.load(written.bytes(f"{prefix}{name}.npz")) for name in ("router", "verifier"))
     return Gatekeeper(router, verifier, worth)
+
+
+def begun_at_once(
+    group: str, champion: AdapterVersion, examples: Artefact, checkers: Mapping[str, Checker], settings: Settings
+) -> list[str]:
+    """The tasks of `stream_at_once`: an answer in text without tools, which no gold checker decides, is sent while it is written."""
+    from slm_pipeline.inference import adapter_of, task_schemas
+
+    if not settings.stream_at_once:
+        return []
+    named, schemas = set(settings.stream_at_once), task_schemas(examples.json("tasks"))
+    wanted = [task for task, schema in schemas.items() if schema is None and named & {task, group, "*"}]
+    tools = adapter_of(Lake(settings.lake).version(ADAPTER, group, champion.lake_digest)).tools
+    return sorted(task for task in wanted if task not in tools and not (task in checkers and is_gold(checkers[task])))
 
 
 def verifier_of(group: str, champion: AdapterVersion, lake: Lake) -> Artefact | None:
@@ -107,6 +130,7 @@ def _asked(
     examples: Artefact,
     checkers: Mapping[str, Checker],
     verifier: Artefact | None,
+    at_once: Sequence[str],
     settings: Settings,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
@@ -135,8 +159,8 @@ def _asked(
             def ask(how):
                 return engine.answer(prompt, schemas.get(task), settings.max_answer_tokens, adapter.tools.get(task, ()), how)
 
-            said = propose(ask, asked, settings.max_samples, settings.leeway, settings.seed)
-            if judge is None:
+            said = propose(ask, asked, 1 if task in at_once else settings.max_samples, settings.leeway, settings.seed)
+            if judge is None or task in at_once:
                 return said
             return replace(said, verified=says_right(judge, adapter_prompt(question(messages, said.text), base.folder, settings)))
 

@@ -40,6 +40,14 @@ def test_it_answers_as_the_embedded_engine_does(files, monkeypatch):
                     assert (one.text, one.tokens, one.prompt_tokens) == (other.text, other.tokens, other.prompt_tokens)
                     assert one.log_probs == pytest.approx(other.log_probs, abs=1e-3)
                 assert served.answer(prompt, SCHEMA, 40).text.replace(" ", "") in ('{"city":"Rome"}', '{"city":"Oslo"}')
+            for prompt in PROMPTS:
+                whole, pieces = engine.answer(prompt, None, 12, how=Sampling()), []
+                for model in (engine, served):
+                    pieces.clear()
+                    said = model.say(prompt, 12, pieces.append)
+                    assert "".join(pieces) == said.text == whole.text
+                    assert len(pieces) > 1
+                    assert (said.tokens, said.prompt_tokens, said.ended) == (whole.tokens, whole.prompt_tokens, whole.ended)
         assert served.alive
 
 

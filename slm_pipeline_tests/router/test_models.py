@@ -18,7 +18,7 @@ def seen():
 
 
 def test_hopeless_calls_are_not_asked_and_hardly_any_good_one_is_lost(seen):
-    keeper, scores = learn(seen, 7)
+    keeper, scores, _ = learn(seen, 7)
     asked = scores >= 0
     assert not asked[[text.startswith("tell me of the dog") for text in seen.texts]].any()
     assert asked[seen.slm == 1].mean() >= 0.95
@@ -26,18 +26,19 @@ def test_hopeless_calls_are_not_asked_and_hardly_any_good_one_is_lost(seen):
 
 
 def test_the_answer_decides_where_the_question_cannot(seen):
-    keeper, _ = learn(seen, 7)
+    keeper, _, _ = learn(seen, 7)
     good, bad = keeper.scores(["tell me of the bird"] * 2, ["an answer"] * 2, np.array([[0.9], [0.1]]))
     assert good > bad
 
 
 def test_the_same_outcomes_give_the_same_gatekeeper(seen):
-    (one, own), (other, same) = learn(seen, 7), learn(seen, 7)
+    (one, own, chances), (other, same, again) = learn(seen, 7), learn(seen, 7)
     assert one.router.save() == other.router.save()
     assert np.array_equal(own, same)
+    assert np.array_equal(chances, again)
 
 
 def test_a_single_session_teaches_no_more_than_its_share():
     few = Outcomes(["a b", "c d"], ["x", "y"], np.zeros((2, 1)), np.array([1.0, 0.0]), np.ones(2), ["s", "s"])
-    keeper, _ = learn(few, 7)
+    keeper, _, _ = learn(few, 7)
     assert keeper.chance(["a b"])[0] == pytest.approx(0.5)

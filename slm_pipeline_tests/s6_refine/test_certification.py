@@ -47,6 +47,17 @@ def test_a_good_task_of_a_bad_group_is_served_alone():
     assert threshold(found, "unknown") is None
 
 
+def test_tasks_that_are_begun_at_once_are_certified_by_themselves():
+    rows = pd.concat([calls(300, 0.2, "verified"), calls(300, 0.0, "good"), calls(300, 0.9, "bad", informative=False)])
+    found = certificates({"group": rows}, 0.1, 0.1, {"good", "bad"})["group"]
+    alone = certificates({"group": calls(300, 0.2, "verified")}, 0.1, 0.1 / 3)["group"]
+    assert {unit: of["delta"] for unit, of in found.items()} == dict.fromkeys([WHOLE, "bad", "good"], 0.1 / 3)
+    assert found[WHOLE] | {"delta": 0} == alone[WHOLE] | {"delta": 0} or found[WHOLE]["served"] > 0
+    assert threshold(found, "verified") == found[WHOLE]["threshold"] is not None
+    assert threshold(found, "good", at_once=True) == found["good"]["threshold"] is not None
+    assert threshold(found, "bad", at_once=True) is None, "the group's promise is not about it"
+
+
 def test_what_only_the_teacher_judged_is_about_fidelity():
     rows = pd.concat([calls(100, 0.0), calls(100, 0.0, judged_by="teacher")])
     labels = [certificates({"group": of}, 0.1, 0.1)["group"][WHOLE]["label"] for of in (rows, calls(100, 0.0))]
