@@ -68,6 +68,7 @@ class _Call:
         self.decision = Decision("llm", "refused")
         self.tried = Tried(self.decision)
         self.chat: Json = {}
+        self.said_aloud = False  # whether an SLM's answer was begun while it was written
         self.stream = None
         self.waited = 0.0  # beside the wait for an upstream's first byte, which `ask` counts
         self.recorded = False
@@ -98,8 +99,8 @@ class _Call:
             self.decision = Decision("llm", reason)
         else:
             await self._ask_slm()
-        if self.tried.begun:
-            await self._end_begun()
+        if self.said_aloud:
+            await self._end_aloud()
             return
         if self.tried.response is not None:
             await self._serve(self.api.says(self.tried.response, self.ask.request))
@@ -140,12 +141,12 @@ class _Call:
     async def _send_pieces(self, pieces: asyncio.Queue) -> None:
         """Send an SLM's answer while it is written: pairs of a chat completion's beginning and a piece of its text, None at the end."""
         while (piece := await pieces.get()) is not None:
-            if self.decision is not AT_ONCE:
-                self.decision = AT_ONCE
+            if not self.said_aloud:
+                self.said_aloud, self.decision = True, AT_ONCE
                 await self._start(200, EVENT_STREAM)
             await self._send({"type": "http.response.body", "body": chat_piece(*piece), "more_body": True})
 
-    async def _end_begun(self) -> None:
+    async def _end_aloud(self) -> None:
         """End the stream of an answer that was sent while it was written, or break it off."""
         if self.tried.response is None:
             await self._break_off(CallError(502, "The SLM broke off in the midst of the answer.", "broken_stream"))

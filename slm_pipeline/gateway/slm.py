@@ -6,7 +6,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slm_pipeline.answering import Proposal
 from slm_pipeline.checkers import CheckerError
@@ -16,7 +16,7 @@ from slm_pipeline.gateway.engines import Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
 from slm_pipeline.gateway.watch import CAUTION, Watch
 from slm_pipeline.lake import Lake
-from slm_pipeline.records import Attempt, Json, response_of
+from slm_pipeline.records import Answer, Attempt, Json, response_of
 from slm_pipeline.resources.engine import Model
 from slm_pipeline.s6_refine.release import RELEASE
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
@@ -32,12 +32,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of asking an SLM. response: in chat form, if it is to be served. begun: whether pieces of it were sent already."""
+    """What came of asking an SLM. response: in chat form, if it is to be served."""
 
     decision: Decision
     attempt: Attempt | None = None
     response: Json | None = None
-    begun: bool = False
 
 
 class SlmSide:
@@ -85,7 +84,7 @@ class SlmSide:
 
     async def answer(self, request: Json, draw: float, hear: Hear | None = None) -> Tried:
         """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers. `hear` is told
-        the pieces of an answer that is begun at once, as they come; then `Tried` says that it was begun, whatever came of it."""
+        the pieces of an answer that is begun at once, as they come, whatever comes of it in the end."""
         release = self._serving(draw)
         if release is None:
             return Tried(Decision("llm", "no_release"))
@@ -166,9 +165,10 @@ class SlmSide:
         began, head = time.perf_counter(), _head(ready)
         loop, begun = asyncio.get_running_loop(), []
 
-        def heard(piece: str) -> None:  # in the engine's thread
-            begun.append(piece)
-            loop.call_soon_threadsafe(hear, head, piece)
+        def heard(piece: str) -> None:  # in the engine's thread; an answer begins with its first word
+            if begun or piece.strip():
+                begun.append(piece)
+                loop.call_soon_threadsafe(hear, head, piece)
 
         try:
             live = ready.at_once and hear is not None
@@ -183,9 +183,11 @@ class SlmSide:
             metrics.slm_tries.labels(reason).inc()
             if failed is not None:
                 await self._saw(release.id, error=True, served=False)
-            return Tried(_to_llm(ready, reason), failed, begun=bool(begun))
+            return Tried(_to_llm(ready, reason), failed)
         metrics.slm_tries.labels(reason or "accepted").inc()
         await self._saw(release.id, error=False, served=not reason)
+        if begun:
+            proposal = replace(proposal, answer=Answer(text=proposal.text))  # text is what was said, whatever it may look like
         response = _response(head, proposal)
         attempt = Attempt(
             model=ready.model,
@@ -201,7 +203,7 @@ class SlmSide:
         if reason:
             return Tried(_to_llm(ready, reason), attempt)
         why = "checker" if ready.gold else "certified"
-        return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response, bool(begun))
+        return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response)
 
     async def _look_at(self, release: Released, ready: Ready) -> None:
         """Withdraw what was promised of a group whose calls have changed."""
