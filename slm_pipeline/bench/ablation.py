@@ -60,7 +60,7 @@ def _measure(settings: Settings, data: Path) -> Json:
     group = max(lake.partitions(EXAMPLES), key=lambda of: (len(lake.read(EXAMPLES, of).table("examples", ["id"])), of))
     checkers = _checkers(lake, group, data, settings)
     plain = _System(lake, group, settings, checkers)
-    equipped = _System(lake, group, settings.model_copy(update={"granted_tools": {"*": TOOLS}}), checkers)
+    equipped = _System(lake, group, settings.model_copy(update={"granted_tools": {"*": TOOLS}}), checkers, plain)
     return _figures({part: (equipped if part == "tools" else plain).answered(part) for part in PARTS}, settings)
 
 
@@ -74,13 +74,14 @@ def _checkers(lake: Lake, group: str, data: Path, settings: Settings) -> Mapping
 
 
 class _System:
-    """An SLM with its verifier model, and what it said to the calls that are measured: each is asked once, for all parts."""
+    """An SLM with its verifier model, and what it said to the calls that are measured: each is asked once, for all parts. One that turns out
+    to be the same as `other`, since no answer has a use for its tools, has said the same."""
 
-    def __init__(self, lake: Lake, group: str, settings: Settings, checkers: Mapping[str, Checker]):
+    def __init__(self, lake: Lake, group: str, settings: Settings, checkers: Mapping[str, Checker], other: "_System | None" = None):
         from slm_pipeline.inference import adapter_of
         from slm_pipeline.resources import tracking
         from slm_pipeline.s4_select.base_models import ensure_base
-        from slm_pipeline.s5_finetune.attempt import ADAPTER, fine_tune
+        from slm_pipeline.s5_finetune.attempt import fine_tune
         from slm_pipeline.s5_finetune.trial import drawn
         from slm_pipeline.s6_refine.verifier_model import train_verifier
 
@@ -90,11 +91,15 @@ class _System:
         calls = [drawn(examples[of], CALLS, settings.seed).assign(part=part) for part, of in parts.items()]
         self.calls = pd.concat(calls, ignore_index=True).to_dict("records")
         lake.write("s4_select/selected_base", group, {"selection": {"base": settings.base_models[0]}})
-        fine_tune(group, settings, "", lambda step, steps, loss: _say(f"step {step} of at most {steps}, loss {loss:.3f}", step, steps))
+        say = lambda step, steps, loss: _say(f"step {step} of at most {steps}, loss {loss:.3f}", step, steps)  # noqa: E731
+        trained, _ = fine_tune(group, settings, "", say)
+        self.adapter, self.digest = adapter_of(trained), trained.digest
+        if other and other.digest == trained.digest:
+            self.base, self.said, self.verified = other.base, other.said, other.verified
+            return
         tracking.promote(settings, group, tracking.challenger(settings, group).version)
         champion = tracking.champion(settings, group)
         self.base = ensure_base(champion.base, settings)
-        self.adapter = adapter_of(lake.version(ADAPTER, group, champion.lake_digest))
         self.said = self._asked(group, champion.lake_digest)
         judge, _ = train_verifier(group, champion, settings, lambda line: print(line, file=sys.stderr, flush=True))
         self.verified = self._verified(judge.local()) if judge else {}

@@ -13,11 +13,12 @@ from slm_pipeline.resources.slm_server import served_name
 from slm_pipeline.s6_refine.release import RELEASE, adapter_files
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline_tests.gateway.conftest import free_port, running_gateway
-from slm_pipeline_tests.gateway.released import newest, post, request, rewritten, until_served
+from slm_pipeline_tests.gateway.released import lines, newest, post, request, rewritten, until_served
 from slm_pipeline_tests.llama_server import KEY, llama_server
 from slm_pipeline_tests.tiny import NAME
 
 ADAPTER = "s5_finetune/adapter"
+TRAFFIC = lines()
 
 
 def with_group(lake, release, **changes):
@@ -49,7 +50,7 @@ def clients(gateway, n=2):
         number = 0
         while not over.is_set():
             number += 1
-            answers.append(post(gateway, request(f"weather in Rome number {client * 100_000 + number}")))
+            answers.append(post(gateway, usual(client + number)))
 
     threads = [threading.Thread(target=ask, args=(client,)) for client in range(n)]
     for thread in threads:
@@ -60,6 +61,11 @@ def clients(gateway, n=2):
         over.set()
         for thread in threads:
             thread.join()
+
+
+def usual(number):
+    """A call like those that the release was made from: others would be taken for drift."""
+    return json.loads(TRAFFIC[number % len(TRAFFIC)])["request"]
 
 
 def beside(gateway, **variables):
@@ -111,7 +117,7 @@ def test_the_canary_gets_its_share(served):
     until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == candidate)
     before = len(gateway.calls())
     for i in range(150):
-        post(gateway, request(f"weather in Rome number {i}"))
+        post(gateway, usual(i))
     by = Counter(call.route.release for call in gateway.calls()[before:])
     assert by.keys() == {release, candidate}
     interval = binomtest(by[candidate], 150).proportion_ci(0.999)
@@ -132,7 +138,7 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
         until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == bad)
         served_by_it = 0
         while read_rollout(lake).serving == bad:
-            post(auditing, request(f"weather in Rome number {served_by_it}"))
+            post(auditing, usual(served_by_it))
             served_by_it += 1
             assert served_by_it <= 200
     rollout = read_rollout(lake)
