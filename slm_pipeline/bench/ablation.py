@@ -74,8 +74,8 @@ def _checkers(lake: Lake, group: str, data: Path, settings: Settings) -> Mapping
 
 
 class _System:
-    """An SLM with its verifier model, and what it said to the calls that are measured: each is asked once, for all parts. One that turns out
-    to be the same as `other`, since no answer has a use for its tools, has said the same."""
+    """An SLM with its verifier model, and what it said to the calls that are measured: each is asked once, for all parts. One that turns
+    out to be the same as `other`, since no answer has a use for its tools, has said the same."""
 
     def __init__(self, lake: Lake, group: str, settings: Settings, checkers: Mapping[str, Checker], other: "_System | None" = None):
         from slm_pipeline.inference import adapter_of
