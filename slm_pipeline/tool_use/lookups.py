@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Self
@@ -93,6 +94,8 @@ def read_lookups(settings: Settings) -> dict[str, Lookup]:
     twice = [name for name, n in Counter(row.name for row in rows).items() if n > 1]
     if twice:
         raise ToolError(f"{file}: there is more than one tool {', '.join(twice)}: keep one")
+    if any(row.mcp for row in rows) and find_spec("mcp") is None:
+        raise ToolError(f"{file}: tools of MCP servers need a package that is not installed: pip install 'slm_pipeline[mcp]'")
     return {row.name: row.model_copy(update={"code": _code(settings.home / "tools" / row.file)}) if row.file else row for row in rows}
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm_pipeline.settings import Settings
+from slm_pipeline.tool_use import lookups
 from slm_pipeline.tool_use.calls import MOST_LOOKUPS, granted, told, tools_of, with_calls, without_calls, write
 from slm_pipeline.tool_use.lookups import Lookup, ToolError, look_up, read_lookups
 from slm_pipeline_tests.tool_use.test_calls import Scripted
@@ -176,6 +177,14 @@ def test_tools_are_granted_by_name_and_an_adapter_keeps_them_as_they_were(tmp_pa
 def test_a_row_that_is_none_is_named(text, said, tmp_path):
     (tmp_path / "tools.yaml").write_text(text)
     with pytest.raises(ToolError, match=said):
+        read_lookups(Settings(home=tmp_path))
+
+
+def test_the_package_that_mcp_needs_is_named(tmp_path, monkeypatch):
+    (tmp_path / "tools.yaml").write_text("- {name: orders, pattern: x, mcp: 'http://127.0.0.1/mcp', tool: find, argument: id}")
+    assert read_lookups(Settings(home=tmp_path))["orders"].tool == "find"
+    monkeypatch.setattr(lookups, "find_spec", lambda name: None)
+    with pytest.raises(ToolError, match=r"pip install 'slm_pipeline\[mcp\]'"):
         read_lookups(Settings(home=tmp_path))
 
 
