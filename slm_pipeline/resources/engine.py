@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -100,16 +101,16 @@ class Model(ABC):
     def say(self, prompt: str, max_tokens: int, heard: Callable[[str], None]) -> Completion:
         """Answer one prompt greedily in text, and tell every piece of it as it is written; raises RuntimeError as `complete` does."""
         start, pieces, told, usage, ended = perf_counter(), [], [], {}, True
-        for reply in self._stream({"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "logprobs": 1, "stream": True}):
-            if "choices" not in reply:
-                raise RuntimeError(f"a prompt was refused: {reply.get('error', reply)}")
-            usage = reply.get("usage") or usage
-            for choice in reply["choices"]:
-                told += _log_probs(choice)
-                ended = choice["finish_reason"] != "length"
-                if choice["text"]:
-                    pieces.append(choice["text"])
-                    heard(choice["text"])
+        body: Json = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "logprobs": 1, "stream": True}
+        with closing(self._stream(body)) as replies:
+            for reply in replies:
+                usage = _accepted(reply).get("usage") or usage
+                for choice in reply["choices"]:
+                    told += _log_probs(choice)
+                    ended = choice["finish_reason"] != "length"
+                    if choice["text"]:
+                        pieces.append(choice["text"])
+                        heard(choice["text"])
         elapsed = (perf_counter() - start) * 1000
         return Completion("".join(pieces), usage["prompt_tokens"], usage["completion_tokens"], elapsed, tuple(told), ended)
 
@@ -136,9 +137,7 @@ class Model(ABC):
         if schema is not None:
             body |= self._held(schema)
         start = perf_counter()
-        reply = self._ask(body)
-        if "choices" not in reply:
-            raise RuntimeError(f"a prompt was refused: {reply.get('error', reply)}")
+        reply = _accepted(self._ask(body))
         usage = reply["usage"]
         elapsed = (perf_counter() - start) * 1000
         choice = reply["choices"][0]
@@ -154,8 +153,8 @@ class Model(ABC):
         """The reply to a request in the form of OpenAI's completions; raises RuntimeError where nobody replies."""
 
     @abstractmethod
-    def _stream(self, body: Json) -> Iterator[Json]:
-        """The replies to a request of a stream, as they come; raises RuntimeError as `_ask` does."""
+    def _stream(self, body: Json) -> Generator[Json]:
+        """The replies to a request of a stream, as they come, to be closed; raises RuntimeError as `_ask` does."""
 
 
 class Engine(Model):
@@ -192,9 +191,14 @@ class Engine(Model):
         self._request(body)
         return self._reply()
 
-    def _stream(self, body: Json) -> Iterator[Json]:
+    def _stream(self, body: Json) -> Generator[Json]:
         self._request(body)
-        yield from iter(self._reply, None)
+        replies = iter(self._reply, None)
+        try:
+            yield from replies
+        finally:
+            for _ in replies:  # what was not waited for is no reply to the next request
+                pass
 
     def _request(self, body: Json) -> None:
         try:
@@ -209,6 +213,13 @@ class Engine(Model):
 
     def _gone(self) -> NoReturn:
         raise RuntimeError(f"llama.cpp with {self._model} ended with exit code {self._process.wait()}; what it wrote before says why.")
+
+
+def _accepted(reply: Json) -> Json:
+    """The reply, if it is one to the prompt; raises RuntimeError with llama.cpp's message."""
+    if "choices" not in reply:
+        raise RuntimeError(f"a prompt was refused: {reply.get('error', reply)}")
+    return reply
 
 
 def _log_probs(choice: Json) -> tuple[float, ...]:

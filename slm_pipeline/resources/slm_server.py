@@ -5,7 +5,7 @@ load it where it allows that while running, and where it can read the adapter's 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class ServedModel(Model):
             raise RuntimeError(f"the SLM server {self._url} cannot be reached: {type(error).__name__}") from None
         return reply.json()
 
-    def _stream(self, body: Json) -> Iterator[Json]:
+    def _stream(self, body: Json) -> Generator[Json]:
         body = body | {"model": self._name, "add_special_tokens": False, "stream_options": {"include_usage": True}}
         try:
             with self._client.stream("POST", f"{self._url}/completions", json=body) as reply:

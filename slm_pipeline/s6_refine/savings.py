@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta
+from scipy.stats import binomtest
 
 from slm_pipeline.intervals import mean_interval
 from slm_pipeline.records import Json
@@ -82,9 +82,8 @@ def _wrong(agrees: pd.Series, alpha: float) -> Json:
     n, wrong = len(agrees), int((1 - agrees).sum())
     if n == 0:
         return {"mean": alpha, "low": 0.0, "high": alpha, "n": 0}
-    low = beta.ppf(0.025, wrong, n - wrong + 1) if wrong else 0.0
-    high = beta.ppf(0.975, wrong + 1, n - wrong) if wrong < n else 1.0
-    return {"mean": wrong / n, "low": float(low), "high": float(high), "n": n}
+    exact = binomtest(wrong, n).proportion_ci(0.95)
+    return {"mean": wrong / n, "low": float(exact.low), "high": float(exact.high), "n": n}
 
 
 def _per_correct(spent: float | None, calls: int, slm: int, wrong: Json) -> Json:

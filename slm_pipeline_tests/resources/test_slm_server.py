@@ -51,6 +51,20 @@ def test_it_answers_as_the_embedded_engine_does(files, monkeypatch):
         assert served.alive
 
 
+def test_a_stream_that_is_not_heard_to_its_end_does_not_speak_into_the_next_answer(files):
+    def deaf(piece):
+        raise ValueError("nobody listens")
+
+    with Engine(files[0], files[1] / "adapter.gguf", 256) as engine:
+        before = engine.answer(PROMPTS[0], None, 12)
+        with pytest.raises(RuntimeError, match="a prompt was refused"):
+            engine.say("the weather of Rome " * 500, 12, lambda piece: None)
+        assert engine.answer(PROMPTS[0], None, 12).text == before.text
+        with pytest.raises(ValueError, match="nobody listens"):
+            engine.say(PROMPTS[0], 12, deaf)
+        assert engine.answer(PROMPTS[0], None, 12).text == before.text
+
+
 def test_what_a_server_lacks_is_said(files, monkeypatch):
     name = served_name(GROUP, DIGEST)
     with llama_server(files[0], files[1] / "adapter.gguf", "another") as url:
