@@ -5,6 +5,9 @@ from typing import Any
 
 import orjson
 
+from slm_pipeline.gateway.errors import CallError
+from slm_pipeline.records import Json
+
 
 def parse(data: bytes) -> Any:
     """The value of a JSON text. NaN, and halves of surrogate pairs, which JSON allows in escapes, are read too. Raises ValueError."""
@@ -18,3 +21,16 @@ def parse(data: bytes) -> Any:
         return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (RecursionError, UnicodeDecodeError) as error:
         raise ValueError("not JSON that can be read: nested too deeply, or not UTF-8") from error
+
+
+def request_of(body: bytes) -> Json:
+    """The request in the body of a model call. Raises CallError that says what is wrong with it."""
+    try:
+        request = parse(body)
+    except ValueError as error:
+        raise CallError(400, f"The body must be JSON: {error}", "invalid_json") from error
+    if not isinstance(request, dict):
+        raise CallError(400, f"The body must be a JSON object, not {type(request).__name__}.", "invalid_json")
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        raise CallError(400, "The field 'model' must name a model.", "missing_model", "model")
+    return request

@@ -11,13 +11,14 @@ import orjson
 
 from slm_pipeline.gateway import metrics, sse
 from slm_pipeline.gateway.apis import CHAT, DONE, Api
-from slm_pipeline.gateway.bodies import parse
+from slm_pipeline.gateway.bodies import request_of
 from slm_pipeline.gateway.comparing import audited, shadowed
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.gateway.engines import NOT_READY
 from slm_pipeline.gateway.errors import CallError
 from slm_pipeline.gateway.finished import Finished
 from slm_pipeline.gateway.identity import Caller, Headers, Identity, session_of
+from slm_pipeline.gateway.leaving import unless_client_leaves
 from slm_pipeline.gateway.log_writer import LogWriter
 from slm_pipeline.gateway.saying import chat_end, chat_piece
 from slm_pipeline.gateway.slm import SlmSide, Tried
@@ -41,7 +42,7 @@ class ModelCalls:
         self._begun: set[asyncio.Task] = set()
 
     async def __call__(self, scope, receive, send) -> None:
-        await _unless_client_leaves(receive, _Call(self, scope, send).run)
+        await unless_client_leaves(receive, _Call(self, scope, send).run)
 
     def begin(self, work: Coroutine) -> None:
         """Do something that no client waits for."""
@@ -92,7 +93,7 @@ class _Call:
             metrics.upstream_seconds.labels(self.api.name).observe(self.ask.waited)
 
     async def _answer(self, body: bytes) -> None:
-        self.ask = Ask(self.api, self._scope["query_string"].decode("latin-1"), _request(body), body, self.headers, self.caller)
+        self.ask = Ask(self.api, self._scope["query_string"].decode("latin-1"), request_of(body), body, self.headers, self.caller)
         self.chat = self.api.request(self.ask.request)
         reason = self.api.needs_upstream(self.ask.request)
         if reason:
@@ -328,18 +329,6 @@ class _Call:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _request(body: bytes) -> Json:
-    try:
-        request = parse(body)
-    except ValueError as error:
-        raise CallError(400, f"The body must be JSON: {error}", "invalid_json") from error
-    if not isinstance(request, dict):
-        raise CallError(400, f"The body must be a JSON object, not {type(request).__name__}.", "invalid_json")
-    if not isinstance(request.get("model"), str) or not request["model"]:
-        raise CallError(400, "The field 'model' must name a model.", "missing_model", "model")
-    return request
-
-
 def _tokens(response: Json) -> int:
     usage = response.get("usage")
     if not isinstance(usage, dict):
@@ -347,36 +336,3 @@ def _tokens(response: Json) -> int:
     total = usage.get("total_tokens")
     parts = [total] if isinstance(total, int) else [usage.get("input_tokens"), usage.get("output_tokens")]
     return sum(part for part in parts if isinstance(part, int))
-
-
-async def _unless_client_leaves(receive, work) -> None:
-    """Run `work`, and cancel it as soon as the client closes the connection."""
-    whole = asyncio.get_running_loop().create_future()
-
-    async def read(max_bytes: int) -> bytes:
-        parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise asyncio.CancelledError
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > max_bytes:
-                raise CallError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {max_bytes >> 20} MiB at most.", "too_large")
-        whole.set_result(None)
-        return b"".join(parts)
-
-    async def leaving() -> None:
-        await whole
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work(read)), asyncio.ensure_future(leaving())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for pending in (task, watch):
-            pending.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-    if not task.cancelled():
-        task.result()
