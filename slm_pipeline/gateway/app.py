@@ -162,7 +162,8 @@ async def dashboard(request: Request) -> Response:
         if error.status == 401:
             error.headers["www-authenticate"] = 'Basic realm="SLM gateway: any name, and an API key as password"'
         raise
-    html, headers = await asyncio.to_thread(page, metrics.REGISTRY, gateway.slm, Lake(gateway.settings.lake))
+    live_only = "live" in request.query_params
+    html, headers = await asyncio.to_thread(page, metrics.REGISTRY, gateway.slm, Lake(gateway.settings.lake), live_only)
     return Response(html, headers=headers, media_type="text/html")
 
 

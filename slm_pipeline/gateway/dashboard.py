@@ -17,9 +17,10 @@ SHOWN = 8
 """Newest events of the rollout."""
 
 
-def page(registry: CollectorRegistry, slm: SlmSide, lake: Lake) -> tuple[str, dict[str, str]]:
-    """The page, and the headers it is sent with: nothing but itself may be loaded or run. Reads the lake; blocks."""
-    written = {name: lake.read(f"s6_refine/{name}") for name in REPORTS}
+def page(registry: CollectorRegistry, slm: SlmSide, lake: Lake, live_only: bool) -> tuple[str, dict[str, str]]:
+    """The page, and the headers it is sent with: nothing but itself may be loaded or run. Reads the lake for its reports, which the page
+    leaves out where it asks for what is live only; blocks."""
+    written = {} if live_only else {name: lake.read(f"s6_refine/{name}") for name in REPORTS}
     reports = [{"name": name, **_report(artefact)} for name, artefact in written.items() if artefact]
     html = _template().render(live=_live(registry, slm), reports=reports, at=_time(datetime.now(UTC).timestamp()))
     script = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
