@@ -88,7 +88,7 @@ def propose(ask: Callable[[Sampling], Completion], asked: Asked, most: int, leew
     read: list[_Read] = []
     camps: list[list[int]] = []
     while len(said) < most and not (camps and (read[-1].standing == PASSED or decided(camps))):
-        said.append(ask(Sampling(TEMPERATURE if said else 0.0, seed + len(said))))
+        said.append(ask(sampling(len(said), seed)))
         read.append(_read(said[-1].text, asked))
         best = max(one.standing for one in read)
         standing = [i for i, one in enumerate(read) if one.standing == best]
@@ -109,6 +109,11 @@ def propose(ask: Callable[[Sampling], Completion], asked: Asked, most: int, leew
         sum(completion.latency_ms for completion in said),
         said[won].ended,
     )
+
+
+def sampling(i: int, seed: int) -> Sampling:
+    """How the i-th sample of an answer is drawn: the first one greedily."""
+    return Sampling(TEMPERATURE if i else 0.0, seed + i)
 
 
 PASSED = 2

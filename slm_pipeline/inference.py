@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from slm_pipeline.answers import answer_schema
 from slm_pipeline.lake import Artefact, digest
 from slm_pipeline.prompting import fit_messages, render_prompt
 from slm_pipeline.records import Json
-from slm_pipeline.resources.engine import Completion, Engine, Model
+from slm_pipeline.resources.engine import Completion, Engine, Model, Sampling
 from slm_pipeline.resources.slm_server import ServedModel, served_name, server_of
 from slm_pipeline.s4_select.base_models import BaseFiles
 from slm_pipeline.s5_finetune.configuration import COLUMN, Form
@@ -61,6 +62,14 @@ def serving_model(group: str, adapter: str, folder: Path, base: BaseFiles, setti
     if server := server_of(group, settings):
         return ServedModel(server, served_name(group, adapter), folder)
     return Engine(*served(base, folder), settings.context_tokens)
+
+
+def asking(
+    model: Model, example: Mapping, adapter: Adapter, base: BaseFiles, schemas: Mapping[str, Json | None], settings: Settings
+) -> Callable[[Sampling], Completion]:
+    """What the model that serves `adapter` answers to an example, sampled as it is then told."""
+    prompt, task = adapter_prompt(json.loads(example[COLUMN[adapter.form]]), base.folder, settings), example["task"]
+    return partial(model.answer, prompt, schemas.get(task), settings.max_answer_tokens, adapter.tools.get(task, ()))
 
 
 def ask_adapter(

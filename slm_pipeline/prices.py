@@ -1,15 +1,14 @@
 """What LLMs cost: a dated table that a user adds to."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from slm_pipeline.settings import Settings
+from slm_pipeline.yaml_rows import read_rows
 
 PRICES = Path(__file__).with_name("prices.yaml")
 MILLION = 1_000_000
@@ -51,27 +50,8 @@ def price_of(model: str, timestamp: float, prices: Prices) -> Price | None:
 
 
 def _read(file: Path) -> dict[str, list[Price]]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise PriceError(f"{file}: not YAML: {error}") from error
-    if not isinstance(content, list):
-        raise PriceError(f"{file}: it must be a list of rows, each of model, input, output, since and source")
-    try:
-        rows = TypeAdapter(list[Price]).validate_python(content)
-    except ValidationError as error:
-        raise PriceError("\n".join(f"{file}: {_explained(problem, content)}" for problem in error.errors())) from None
-    for (model, since), n in Counter((row.model, row.since) for row in rows).items():
-        if n > 1:
-            raise PriceError(f"{file}: there is more than one row for {model} since {since}: keep one")
+    rows = read_rows(file, Price, PriceError, key=lambda row: (row.model, row.since))
     found: dict[str, list[Price]] = {}
     for row in sorted(rows, key=lambda row: row.since):
         found.setdefault(row.model, []).append(row)
     return found
-
-
-def _explained(problem: Mapping, content: list) -> str:
-    at, *fields = problem["loc"]
-    given = content[at]
-    name = given.get("model", "without model") if isinstance(given, dict) else "without model"
-    return f"row {at + 1} ({name}){''.join(f', field {field}' for field in fields)}: {problem['msg']}"

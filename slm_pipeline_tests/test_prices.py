@@ -83,7 +83,7 @@ def test_a_users_rows_are_a_models_only_ones(prices):
         ("- gpt-4o", ["row 1 (without model)"]),
         ("own: 1", ["must be a list of rows"]),
         ("- {model: own", ["not YAML"]),
-        (ROW + ROW, ["more than one row for own since 2026-01-01", "keep one"]),
+        (ROW + ROW, ["row 1 (own) is there more than once, again as row 2", "keep one"]),
     ],
 )
 def test_a_row_that_is_none_is_named(prices, text, said, tmp_path):

@@ -22,8 +22,9 @@ CATALOGUE = f"""\
 """
 
 
-def make_tiny_base(home: Path) -> Path:
-    """Put the tiny base where `ensure_base` finds it, and into the user's catalogue; returns its folder."""
+def make_tiny_base(home: Path, spread: float = 0.02) -> Path:
+    """Put the tiny base where `ensure_base` finds it, and into the user's catalogue; returns its folder. `spread` of its weights: with the
+    default one it can hardly prefer a token to others, whatever it is taught."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -51,6 +52,7 @@ def make_tiny_base(home: Path) -> Path:
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=1,
+        initializer_range=spread,
     )
     model = LlamaForCausalLM(config)
     model.save_pretrained(folder)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from slm_pipeline.answering import KNOWN, TEMPERATURE, Asked, Proposal, propose
+from slm_pipeline.answering import KNOWN, Asked, Proposal, propose, sampling
 from slm_pipeline.bench import _gold_steps
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._step_lines import is_step_traffic
 from slm_pipeline.checkers import Checker, checkers_of
-from slm_pipeline.inference import COLUMN, adapter_prompt, serving_model, task_schemas
+from slm_pipeline.inference import COLUMN, asking, serving_model, task_schemas
 from slm_pipeline.intervals import Interval, mean_interval, paired_interval
 from slm_pipeline.lake import Lake, digest
 from slm_pipeline.records import Json
-from slm_pipeline.resources.engine import Completion, Sampling
+from slm_pipeline.resources.engine import Completion
 from slm_pipeline.settings import Settings
 
 EXAMPLES = "s3_cluster/task_examples"
@@ -91,8 +91,7 @@ class _System:
         calls = [drawn(examples[of], CALLS, settings.seed).assign(part=part) for part, of in parts.items()]
         self.calls = pd.concat(calls, ignore_index=True).to_dict("records")
         lake.write("s4_select/selected_base", group, {"selection": {"base": settings.base_models[0]}})
-        say = lambda step, steps, loss: _say(f"step {step} of at most {steps}, loss {loss:.3f}", step, steps)  # noqa: E731
-        trained, _ = fine_tune(group, settings, "", say)
+        trained, _ = fine_tune(group, settings, "", _say_step)
         self.adapter, self.digest = adapter_of(trained), trained.digest
         if other and other.digest == trained.digest:
             self.base, self.said, self.verified = other.base, other.said, other.verified
@@ -157,25 +156,21 @@ class _System:
     def _asked(self, group: str, digest: str) -> list[list[Completion]]:
         """Every call's greedy answer, and samples behind it."""
         settings, schemas, said = self.settings, task_schemas(self.tasks), []
-        how = [Sampling(TEMPERATURE if i else 0.0, settings.seed + i) for i in range(settings.max_samples)]
         with serving_model(group, digest, self.adapter.folder, self.base, settings) as model:
             for number, call in enumerate(self.calls, 1):
-                prompt, tools = adapter_prompt(self._messages(call), self.base.folder, settings), self.adapter.tools.get(call["task"], ())
-                said.append([model.answer(prompt, schemas.get(call["task"]), settings.max_answer_tokens, tools, of) for of in how])
+                ask = asking(model, call, self.adapter, self.base, schemas, settings)
+                said.append([ask(sampling(i, settings.seed)) for i in range(settings.max_samples)])
                 _say(f"{number} of {len(self.calls)} calls asked", number, len(self.calls))
         return said
 
     def _verified(self, folder: Path) -> dict[tuple[int, str], float]:
         """What the verifier model says of every answer that some part gives, by the call's place and the answer."""
-        from slm_pipeline.s6_refine.verifier_model import question, says_right, verifier_engine
+        from slm_pipeline.s6_refine.verifier_model import says_right, verifier_engine
 
         wanted = {(i, of.text) for part in ("verifier_model", "checker") for i, of in enumerate(self._proposals(part))}
         with verifier_engine(folder, self.base, self.settings) as engine:
             return {
-                (i, text): says_right(
-                    engine, adapter_prompt(question(self._messages(self.calls[i]), text), self.base.folder, self.settings)
-                )
-                for i, text in sorted(wanted)
+                (i, text): says_right(engine, self._messages(self.calls[i]), text, self.base, self.settings) for i, text in sorted(wanted)
             }
 
 
@@ -216,6 +211,10 @@ def _threshold(learned: pd.DataFrame, alpha: float) -> float:
     lost = ((1 - ordered["slm"]) * ordered["llm"]).to_numpy()
     fine = np.flatnonzero(np.cumsum(lost) <= alpha * np.arange(1, len(lost) + 1) + 1e-9)
     return float(ordered["score"].iloc[fine[-1]]) if len(fine) else np.inf
+
+
+def _say_step(step: int, steps: int, loss: float) -> None:
+    _say(f"step {step} of at most {steps}, loss {loss:.3f}", step, steps)
 
 
 def _say(line: str, number: int, of: int) -> None:

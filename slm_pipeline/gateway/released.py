@@ -21,7 +21,7 @@ from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s6_refine.certification import WHOLE
 from slm_pipeline.s6_refine.release import adapter_files
 from slm_pipeline.s6_refine.routing import gatekeeper_of
-from slm_pipeline.s6_refine.verifier_model import VERIFIER, question, says_right, verifier_engine
+from slm_pipeline.s6_refine.verifier_model import VERIFIER, says_right, verifier_engine
 from slm_pipeline.settings import Settings
 
 UNSUPPORTED = {
@@ -184,8 +184,8 @@ class Released:
 
     def verify(self, ready: Ready, proposal: Proposal) -> Callable[[Model], Proposal]:
         """What a verifier's engine is to do with an answer."""
-        prompt = adapter_prompt(question(ready.messages, proposal.text), self._bases[ready.group].folder, self._settings)
-        return lambda engine: replace(proposal, verified=says_right(engine, prompt))
+        asked = ready.messages, proposal.text, self._bases[ready.group], self._settings
+        return lambda engine: replace(proposal, verified=says_right(engine, *asked))
 
     def verdict(self, ready: Ready, proposal: Proposal) -> tuple[str, float]:
         """Why an SLM's answer is not to be served, "" if it is; and the verifier's score."""

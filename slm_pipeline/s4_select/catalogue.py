@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slm_pipeline.s4_select.footprint import Model
 from slm_pipeline.s4_select.shape import Architecture, Shape, facts_of
 from slm_pipeline.settings import Settings
+from slm_pipeline.yaml_rows import read_rows
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 
@@ -86,20 +86,11 @@ def entry(name: str, settings: Settings | None = None) -> CatalogueEntry:
 
 
 def _read(file: Path) -> list[CatalogueEntry]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise CatalogueError(f"{file}: not YAML: {error}") from error
-    if isinstance(content, list):
-        content = [_with_facts(given, file) if isinstance(given, dict) and given.get("path") else given for given in content]
-    try:
-        entries = TypeAdapter(list[CatalogueEntry]).validate_python(content)
-    except ValidationError as error:
-        raise CatalogueError("\n".join(f"{file}: {_explain(problem, content)}" for problem in error.errors())) from None
-    names = [e.name for e in entries]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise CatalogueError(f"{file}: entry {', '.join(twice)} is there more than once: keep one")
-    return entries
+    return read_rows(file, CatalogueEntry, CatalogueError, complete=lambda given: _with_facts(given, file) if _has_path(given) else given)
+
+
+def _has_path(given: object) -> bool:
+    return isinstance(given, dict) and bool(given.get("path"))
 
 
 def _with_facts(given: dict, file: Path) -> dict:
@@ -107,21 +98,12 @@ def _with_facts(given: dict, file: Path) -> dict:
     path = Path(given["path"]).expanduser()
     path = path if path.is_absolute() else file.parent / path
     if not path.exists():
-        raise CatalogueError(f"{file}: entry {given.get('name')}, field path: there is no {path}")
+        raise CatalogueError(f"{file}: row {given.get('name')}, field path: there is no {path}")
     try:
         facts = facts_of(path)
     except (ValueError, KeyError) as error:
-        raise CatalogueError(f"{file}: entry {given.get('name')}, field path: {error}") from error
+        raise CatalogueError(f"{file}: row {given.get('name')}, field path: {error}") from error
     shape = facts.shape
     read = {"params": facts.params, "architecture": shape.architecture, "shape": shape, "context": facts.context}
     read |= {"chat_template": facts.chat_template, "source": str(path)}
     return {**read, **given, "path": path}
-
-
-def _explain(problem: dict, content: object) -> str:
-    if not problem["loc"]:
-        return "must be a list of entries, each beginning with `- name:`"
-    number, *field = problem["loc"]
-    given = content[number]
-    name = given.get("name") if isinstance(given, dict) else None
-    return f"entry {number + 1} ({name or 'without name'}), field {'.'.join(map(str, field)) or '-'}: {problem['msg']}"

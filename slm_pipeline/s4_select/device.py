@@ -3,10 +3,10 @@
 from datetime import date
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from slm_pipeline.settings import Settings
+from slm_pipeline.yaml_rows import read_rows
 
 DEVICES = Path(__file__).with_name("devices.yaml")
 THIS = "this"
@@ -42,7 +42,7 @@ def measured_file(settings: Settings) -> Path:
 def load_devices(settings: Settings) -> list[Device]:
     """Every device: the shipped ones, those of `<home>/models/devices.yaml`, this machine if measured. Raises DeviceError."""
     files = [file for file in (DEVICES, settings.models / DEVICES.name) if file.exists()]
-    devices = {device.name: device for file in files for device in _read(file)}
+    devices = {device.name: device for file in files for device in read_rows(file, Device, DeviceError)}
     if measured_file(settings).exists():
         devices[THIS] = Device.model_validate_json(measured_file(settings).read_text())
     return list(devices.values())
@@ -57,10 +57,3 @@ def device_of(settings: Settings, name: str | None = None) -> Device:
     own = {"memory_gb": settings.device_memory_gb, "bandwidth_gb": settings.device_bandwidth_gb, "matrix_gflops": settings.device_gflops}
     own = {key: value for key, value in own.items() if value is not None}
     return devices[name].model_copy(update={**own, "name": f"{name}, changed by settings"} if own else {})
-
-
-def _read(file: Path) -> list[Device]:
-    try:
-        return TypeAdapter(list[Device]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise DeviceError(f"{file}: {error}") from None

@@ -20,7 +20,7 @@ from slm_pipeline.router.outcomes import OutcomeModel
 from slm_pipeline.router.strangeness import Strangeness
 from slm_pipeline.s6_refine.outcomes import SPLITS, outcomes
 from slm_pipeline.s6_refine.promotion import ADAPTER
-from slm_pipeline.s6_refine.verifier_model import VERIFIER, question, says_right, verifier_engine
+from slm_pipeline.s6_refine.verifier_model import VERIFIER, says_right, verifier_engine
 from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
@@ -134,7 +134,7 @@ def _asked(
     settings: Settings,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
-    from slm_pipeline.inference import COLUMN, adapter_of, adapter_prompt, serving_model, task_schemas
+    from slm_pipeline.inference import COLUMN, adapter_of, asking, serving_model, task_schemas
     from slm_pipeline.s4_select.base_models import ensure_base
 
     tasks, table = examples.json("tasks"), examples.table("examples")
@@ -153,15 +153,11 @@ def _asked(
 
         def answer(example: Json, asked: Asked) -> Proposal:
             task = example["task"]
-            messages = json.loads(example[COLUMN[adapter.form]])
-            prompt = adapter_prompt(messages, base.folder, settings)
-
-            def ask(how):
-                return engine.answer(prompt, schemas.get(task), settings.max_answer_tokens, adapter.tools.get(task, ()), how)
-
+            ask = asking(engine, example, adapter, base, schemas, settings)
             said = propose(ask, asked, 1 if task in at_once else settings.max_samples, settings.leeway, settings.seed)
             if judge is None or task in at_once:
                 return said
-            return replace(said, verified=says_right(judge, adapter_prompt(question(messages, said.text), base.folder, settings)))
+            messages = json.loads(example[COLUMN[adapter.form]])
+            return replace(said, verified=says_right(judge, messages, said.text, base, settings))
 
         return outcomes(table, tasks, checkers, answer, settings, tick)

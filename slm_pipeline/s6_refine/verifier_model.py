@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from slm_pipeline.answering import TEMPERATURE, Asked
+from slm_pipeline.answering import Asked, sampling
 from slm_pipeline.answers import given_answer
 from slm_pipeline.checkers import checkers_of
-from slm_pipeline.inference import COLUMN, Adapter, adapter_of, adapter_prompt, serving_model, task_schemas
+from slm_pipeline.inference import COLUMN, Adapter, adapter_of, adapter_prompt, asking, serving_model, task_schemas
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import Json
-from slm_pipeline.resources.engine import Engine, Model, Sampling
+from slm_pipeline.resources.engine import Engine, Model
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
 from slm_pipeline.s6_refine.outcomes import judged
@@ -43,10 +43,10 @@ def question(messages: list[Json], answer: str) -> list[Json]:
     return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": QUESTION}]
 
 
-def says_right(model: Model, prompt: str) -> float:
-    """How sure it is, from 0 to 1, that the answer in the prompt of a question is right: above one half where it says yes, the farther the
-    likelier that word. NaN if it says something else. Raises RuntimeError as `answer` does."""
-    said = model.answer(prompt, None, 1, how=Sampling())
+def says_right(model: Model, messages: list[Json], answer: str, base: BaseFiles, settings: Settings) -> float:
+    """How sure it is, from 0 to 1, that the answer is right: above one half where it says yes, the farther the likelier that word. NaN if
+    it says something else. Raises RuntimeError as `model.answer` does."""
+    said = model.answer(adapter_prompt(question(messages, answer), base.folder, settings), None, 1, how=sampling(0, settings.seed))
     if not said.log_probs or not said.text:
         return math.nan
     share = math.exp(said.log_probs[0])
@@ -101,11 +101,9 @@ def _drawn(
     with serving_model(group, champion.lake_digest, adapter.folder, base, settings) as model:
         for number, call in enumerate(calls, 1):
             task, messages = call["task"], json.loads(call[COLUMN[adapter.form]])
-            prompt = adapter_prompt(messages, base.folder, settings)
             asked = Asked(json.loads(call["full_messages"]), tasks[task].get("tools") or [], checkers.get(task))
-            how = [Sampling(TEMPERATURE if i else 0.0, settings.seed + i) for i in range(SAMPLES)]
-            tools = adapter.tools.get(task, ())
-            said = {model.answer(prompt, schemas.get(task), settings.max_answer_tokens, tools, of).text for of in how}
+            ask = asking(model, call, adapter, base, schemas, settings)
+            said = {ask(sampling(i, settings.seed)).text for i in range(SAMPLES)}
             for text in sorted(said):
                 right, _, _ = judged(call, given_answer(text, asked.tools), asked, settings)
                 yield {"session_id": call["session_id"], "messages": messages, "answer": text, "right": right}

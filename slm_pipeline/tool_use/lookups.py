@@ -15,19 +15,18 @@ import logging
 import re
 import urllib.parse
 import urllib.request
-from collections import Counter
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 from slm_pipeline.user_process import UserProcess, run
+from slm_pipeline.yaml_rows import read_rows
 
 FILE = "tools.yaml"
 WORD = re.compile(r"[^\W_]+(?:[.:-][^\W_]+)*")
@@ -84,16 +83,7 @@ def read_lookups(settings: Settings) -> dict[str, Lookup]:
     file = settings.home / FILE
     if not file.exists():
         return {}
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        rows = TypeAdapter(list[Lookup]).validate_python(content)
-    except yaml.YAMLError as error:
-        raise ToolError(f"{file}: not YAML: {error}") from error
-    except ValidationError as error:
-        raise ToolError("\n".join(f"{file}: {_explained(problem)}" for problem in error.errors())) from None
-    twice = [name for name, n in Counter(row.name for row in rows).items() if n > 1]
-    if twice:
-        raise ToolError(f"{file}: there is more than one tool {', '.join(twice)}: keep one")
+    rows = read_rows(file, Lookup, ToolError)
     if any(row.mcp for row in rows) and find_spec("mcp") is None:
         raise ToolError(f"{file}: tools of MCP servers need a package that is not installed: pip install 'slm_pipeline[mcp]'")
     return {row.name: row.model_copy(update={"code": _code(settings.home / "tools" / row.file)}) if row.file else row for row in rows}
@@ -176,12 +166,6 @@ def _code(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except OSError as error:
         raise ToolError(f"{file}: {error.strerror}; a tool's file lies there") from None
-
-
-def _explained(problem: Json) -> str:
-    at, *fields = problem["loc"] or ("",)
-    row = f"row {at + 1}" if isinstance(at, int) else "it must be a list of rows"
-    return f"{row}{''.join(f', field {field}' for field in fields)}: {problem['msg']}"
 
 
 def _loaded(module: ModuleType) -> Json:

@@ -92,20 +92,20 @@ def test_ones_own_file_adds_and_replaces(settings):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"params": -1}, r"entry 2 \(Bad\), field params: "),
-        ({"architecture": "rnn"}, r"entry 2 \(Bad\), field architecture: .*'hybrid'"),
-        ({"licence": ["MIT"]}, r"entry 2 \(Bad\), field licence: "),
-        ({"licens": "MIT"}, r"entry 2 \(Bad\), field licens: Extra inputs"),
-        ({"name": None}, r"entry 2 \(without name\), field name: "),
-        ({"hub_id": "tiny"}, r"entry 2 \(Bad\), field hub_id: "),
-        ({"hub_id": None}, r"entry 2 \(Bad\), .*give hub_id or path"),
-        ({"source": "a book"}, r"entry 2 \(Bad\), .*a source is a URL"),
-        ({"sources": {"licens": "https://a.b"}}, r"entry 2 \(Bad\), .*names no field of an entry: licens"),
+        ({"params": -1}, r"row 2 \(Bad\), field params: "),
+        ({"architecture": "rnn"}, r"row 2 \(Bad\), field architecture: .*'hybrid'"),
+        ({"licence": ["MIT"]}, r"row 2 \(Bad\), field licence: "),
+        ({"licens": "MIT"}, r"row 2 \(Bad\), field licens: Extra inputs"),
+        ({"name": None}, r"row 2 \(without name\), field name: "),
+        ({"hub_id": "tiny"}, r"row 2 \(Bad\), field hub_id: "),
+        ({"hub_id": None}, r"row 2 \(Bad\): .*give hub_id or path"),
+        ({"source": "a book"}, r"row 2 \(Bad\): .*a source is a URL"),
+        ({"sources": {"licens": "https://a.b"}}, r"row 2 \(Bad\): .*names no field of an entry: licens"),
         (
             {"architecture": "hybrid", "shape": {"layers": 1, "hidden": 8, "vocab": 9}},
-            r"entry 2 \(Bad\), .*its shape that of a transformer",
+            r"row 2 \(Bad\): .*its shape that of a transformer",
         ),
-        ({"path": "nowhere.gguf"}, r"entry Bad, field path: there is no .*nowhere.gguf"),
+        ({"path": "nowhere.gguf"}, r"row Bad, field path: there is no .*nowhere.gguf"),
     ],
 )
 def test_a_bad_entry_is_named_with_file_and_field(settings, change, said):
@@ -116,7 +116,7 @@ def test_a_bad_entry_is_named_with_file_and_field(settings, change, said):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- [", "not YAML"), ("name: x", "must be a list of entries"), ("- just text", r"entry 1 \(without name\)")],
+    [("- [", "not YAML"), ("name: x", "it must be a list of rows"), ("- just text", r"row 1 \(without name\)")],
 )
 def test_a_file_that_is_no_list_of_entries_is_refused(settings, text, said):
     own(settings)
@@ -126,5 +126,5 @@ def test_a_file_that_is_no_list_of_entries_is_refused(settings, text, said):
 
 
 def test_an_entry_given_twice_is_refused(settings):
-    with pytest.raises(CatalogueError, match="Tiny is there more than once"):
+    with pytest.raises(CatalogueError, match=r"\(Tiny\) is there more than once"):
         load_catalogue(own(settings, GOOD, GOOD))

@@ -3,13 +3,12 @@
 import pandas as pd
 import pytest
 
-from slm_pipeline.inference import adapter_prompt
 from slm_pipeline.lake import Lake
 from slm_pipeline.resources import tracking
 from slm_pipeline.s4_select.base_models import ensure_base
 from slm_pipeline.s5_finetune.attempt import fine_tune
 from slm_pipeline.s6_refine.routing import train_router, verifier_of
-from slm_pipeline.s6_refine.verifier_model import VERIFIER, _fitted, question, says_right, train_verifier, verifier_engine
+from slm_pipeline.s6_refine.verifier_model import VERIFIER, _fitted, says_right, train_verifier, verifier_engine
 from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.s6_refine.samples import GROUP, TASKS, example
 from slm_pipeline_tests.tiny import NAME, make_tiny_base
@@ -22,10 +21,9 @@ def asked(number):
 
 
 def test_it_learns_to_tell_right_answers_from_wrong_ones(home, monkeypatch):
-    monkeypatch.setenv("SLM_EPOCHS", "20")
-    monkeypatch.setenv("SLM_PATIENCE", "20")
+    monkeypatch.setenv("SLM_EPOCHS", "10")
     monkeypatch.setenv("SLM_LEARNING_RATE", "0.01")
-    make_tiny_base(home)
+    make_tiny_base(home, spread=0.2)
     settings = get_settings()
     base = ensure_base(NAME, settings)
     rows = [
@@ -37,10 +35,9 @@ def test_it_learns_to_tell_right_answers_from_wrong_ones(home, monkeypatch):
     for name, content in _fitted(GROUP, pd.DataFrame(rows), base, settings, lambda line: None).items():
         (folder / name).write_bytes(content)
     with verifier_engine(folder, base, settings) as engine:
-        said = [
-            says_right(engine, adapter_prompt(question(asked(99), text), base.folder, settings)) for text in ("sun sun 99", "rain rain 99")
-        ]
-    assert said[0] > 0.5 > said[1]
+        said = [says_right(engine, asked(99), text, base, settings) for text in ("sun sun 99", "rain rain 99")]
+    assert said[0] > 0.9
+    assert said[1] < 0.1
 
 
 @pytest.fixture

@@ -162,13 +162,16 @@ def test_tools_are_granted_by_name_and_an_adapter_keeps_them_as_they_were(tmp_pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- {name: stock, pattern: '(', file: x.py}", "row 1, field pattern: .*no regular expression"),
-        ("- {name: stock, pattern: x}", "row 1: .*one of file, url and mcp"),
-        ("- {name: stock, pattern: x, file: x.py, url: 'http://h/{}'}", "row 1: .*one of file, url and mcp"),
-        ("- {name: stock, pattern: x, mcp: 'http://h/mcp'}", "row 1: .*mcp needs tool and argument"),
-        ("- {name: stock, pattern: x, url: 'ftp://h/{}'}", "row 1, field url"),
-        ("- {name: Stock, pattern: x, url: 'http://h/{}'}", "row 1, field name"),
-        ("- {name: s, pattern: x, url: 'http://h/{}'}\n- {name: s, pattern: y, url: 'http://h/{}'}", "more than one tool s: keep one"),
+        ("- {name: stock, pattern: '(', file: x.py}", r"row 1 \(stock\), field pattern: .*no regular expression"),
+        ("- {name: stock, pattern: x}", r"row 1 \(stock\): .*one of file, url and mcp"),
+        ("- {name: stock, pattern: x, file: x.py, url: 'http://h/{}'}", r"row 1 \(stock\): .*one of file, url and mcp"),
+        ("- {name: stock, pattern: x, mcp: 'http://h/mcp'}", r"row 1 \(stock\): .*mcp needs tool and argument"),
+        ("- {name: stock, pattern: x, url: 'ftp://h/{}'}", r"row 1 \(stock\), field url"),
+        ("- {name: Stock, pattern: x, url: 'http://h/{}'}", r"row 1 \(Stock\), field name"),
+        (
+            "- {name: s, pattern: x, url: 'http://h/{}'}\n- {name: s, pattern: y, url: 'http://h/{}'}",
+            r"row 1 \(s\) is there more than once, again as row 2",
+        ),
         ("- {name: stock, pattern: x, file: none.py}", "none.py: No such file"),
         ("stock: 1", "it must be a list of rows"),
         ("- {name: stock", "not YAML"),
