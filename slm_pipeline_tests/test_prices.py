@@ -26,29 +26,30 @@ def prices(tmp_path):
     return read
 
 
-def test_well_known_models_are_priced(prices):
-    table = prices()
-    for model in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4", "claude-3-5-sonnet", "gemini-2.5-flash"):
-        assert price_of(model, at("2026-03-31"), table), model
-    price = price_of("gpt-4o", at("2026-03-31"), table)
-    assert (price.input, price.output) == (2.5, 10)
-
-
 @pytest.mark.parametrize(
-    ("name", "model"),
+    ("name", "input", "output"),
     [
-        ("gpt-4o-2024-11-20", "gpt-4o"),
-        ("gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),  # listed itself
-        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
-        ("gpt-4-0613", "gpt-4"),
-        ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+        ("gpt-4o", 2.5, 10),
+        ("gpt-4o-2024-11-20", 2.5, 10),
+        ("gpt-4o-2024-05-13", 5, 15),  # its first form cost more
+        ("gpt-4-0613", 30, 60),
+        ("gpt-4.1-mini", 0.4, 1.6),
+        ("claude-sonnet-4-20250514", 3, 15),
+        ("gemini-2.5-pro", 1.25, 10),  # dearer for prompts beyond 200,000 tokens
+        ("deepseek-chat", 0.27, 1.1),  # cheaper at night
     ],
 )
-def test_a_dated_name_is_the_model_of_that_name(prices, name, model):
-    assert price_of(name, at("2026-03-31"), prices()).model == model
+def test_published_prices_count_for_models_that_the_user_does_not_name(prices, name, input, output):
+    price = price_of(name, at("2026-03-31"), prices(ROW))
+    assert (price.input, price.output) == (input, output)
 
 
-@pytest.mark.parametrize("name", ["gpt-4o-audio", "gpt-4o-2024-08", "gpt-4o2024-08-06", "my-gpt-4o", "gpt", "teacher", ""])
+def test_a_published_price_is_that_of_its_day(prices):
+    assert price_of("o3", at("2025-05-01"), prices()).input == 10
+    assert price_of("o3", at("2025-07-01"), prices()).input == 2
+
+
+@pytest.mark.parametrize("name", ["gpt-4o-audio", "gpt-4o-2024-08", "gpt-4o2024-08-06", "my-gpt-4o", "gpt", "teacher", "", "x" * 5_000])
 def test_a_name_that_only_resembles_one_has_no_price(prices, name):
     assert price_of(name, at("2026-03-31"), prices()) is None
 

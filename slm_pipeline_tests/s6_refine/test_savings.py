@@ -7,7 +7,7 @@ import pytest
 
 from slm_pipeline.lake import Lake
 from slm_pipeline.plots import rounds_png
-from slm_pipeline.prices import Price
+from slm_pipeline.prices import Row
 from slm_pipeline.s1_collect.usage import RAW, USAGE
 from slm_pipeline.s6_refine.costs import by_agent_and_task, costed, read_calls, unpriced
 from slm_pipeline.s6_refine.reports import NOT_YET, savings_markdown, usd
@@ -16,7 +16,7 @@ from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s6_refine.served import HOUR, calls, llm, slm
 
 SETTINGS = Settings(bootstrap_samples=200, machine_hour_usd=0.01, alpha=0.1)
-PRICES = {"priced": [Price(model="priced", input=10, output=100, since=date(2020, 1, 1), source="a test")]}
+PRICES = {"priced": [Row(model="priced", input=10, output=100, since=date(2020, 1, 1), source="a test")]}
 CALL = 0.02  # USD that the LLM takes for a call: 1,000 tokens read and 100 written
 
 
