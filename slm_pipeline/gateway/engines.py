@@ -17,7 +17,7 @@ from slm_pipeline.resources.engine import Model
 WAITING = 4
 """Calls for each that an engine answers at a time; more go to the LLM."""
 AGAIN_SECONDS = 10.0
-"""After which an engine that could not be started is tried again: its server may be back, or memory free."""
+"""After which what could not be loaded is tried again: its server or the lake may be back, memory free, a file mended."""
 NOT_READY = ("slm_loading", "slm_failed", "slm_busy", "slm_slow", "slm_refused", "slm_died")
 """Why an engine does not answer."""
 T = TypeVar("T")

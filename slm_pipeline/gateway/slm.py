@@ -12,7 +12,7 @@ from slm_pipeline.answering import Proposal
 from slm_pipeline.checkers import CheckerError
 from slm_pipeline.gateway import metrics
 from slm_pipeline.gateway.decision import Decision
-from slm_pipeline.gateway.engines import Engines, NotReady
+from slm_pipeline.gateway.engines import AGAIN_SECONDS, Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
 from slm_pipeline.gateway.watch import CAUTION, Watch
 from slm_pipeline.lake import Lake
@@ -45,7 +45,7 @@ class SlmSide:
     def __init__(self, settings: Settings):
         self._settings, self._lake = settings, Lake(settings.lake)
         self._releases: dict[str, Released] = {}
-        self._refused: set[str] = set()
+        self._refused: dict[str, float] = {}
         self._stood: set[str] = set()
         self.rollout = Rollout()
         self._watches: dict[str, Watch] = {}
@@ -66,8 +66,9 @@ class SlmSide:
         wanted = {release for release in (rollout.serving, rollout.candidate) if release}
         if rollout.previous and rollout.serving not in self._stood:  # until the new one's engines run, the one before goes on
             wanted |= {rollout.previous}
-        for release in wanted - self._releases.keys() - self._refused:
-            await self._take(release)
+        for release in wanted - self._releases.keys():
+            if time.monotonic() >= self._refused.get(release, 0.0):
+                await self._take(release)
         self._releases = {release: of for release, of in self._releases.items() if release in wanted}
         self.rollout = rollout
         self._watches = {
@@ -147,7 +148,7 @@ class SlmSide:
                 raise ValueError("it is not in the lake")
             self._releases[release] = await asyncio.to_thread(Released, written, self._settings)
         except Exception as error:  # whatever is wrong with it: it is refused, and what served goes on serving
-            self._refused.add(release)
+            self._refused[release] = time.monotonic() + AGAIN_SECONDS
             log.error("release %s is refused: %s: %.300s", release, type(error).__name__, error)
 
     def _start(self, key: str) -> Model:

@@ -136,16 +136,19 @@ def test_a_damaged_release_is_refused_and_the_old_one_serves_on(served):
     assert newest(gateway).route.release == release
 
 
-def test_a_release_whose_files_were_changed_is_refused(served):
+def test_a_release_whose_files_were_changed_is_refused_until_they_are_as_they_were(served):
     gateway, lake, release = served
     written = lake.version(RELEASE, None, release)
     other = rewritten(lake, written, {"release": written.json("release") | {"note": "another one"}})
     file = Path(lake.version(RELEASE, None, other).path) / "release.json"
-    file.write_text(file.read_text().replace("another one", "tampered with"))
+    kept = file.read_text()
+    file.write_text(kept.replace("another one", "tampered with"))
     write_rollout(lake, read_rollout(lake).offered(other).promoted().promoted())
     time.sleep(4)
     until_served(gateway)
     assert newest(gateway).route.release == release
+    file.write_text(kept)
+    assert eventually(lambda: until_served(gateway) and newest(gateway).route.release == other, 30)
 
 
 def test_a_verifier_model_is_asked_before_an_answer_is_served(served):
