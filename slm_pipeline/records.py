@@ -27,6 +27,8 @@ class Attempt(BaseModel):
     latency_ms: float | None = None
 
 
+CHECKED = "checker"
+"""Why an SLM's answer is served, or is not: a checker that knows what is right has passed it, or has not."""
 UNLIKELY = "unlikely"
 """Why the LLM answers where the router expects no good answer of an SLM."""
 

@@ -9,7 +9,7 @@ from slm_pipeline.checkers import Checker
 from slm_pipeline.gateway.decision import Decision
 from slm_pipeline.inference import Adapter, adapter_of, adapter_prompt, serving_model
 from slm_pipeline.lake import Artefact
-from slm_pipeline.records import UNLIKELY, Json
+from slm_pipeline.records import CHECKED, UNLIKELY, Json
 from slm_pipeline.resources.engine import Model
 from slm_pipeline.resources.slm_server import served_at
 from slm_pipeline.router.models import Gatekeeper
@@ -18,7 +18,7 @@ from slm_pipeline.router.text import router_text
 from slm_pipeline.s3_cluster.assignment import Assigner
 from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.s4_select.base_models import BaseFiles, ensure_base
-from slm_pipeline.s6_refine.certification import WHOLE
+from slm_pipeline.s6_refine.certification import disagreement
 from slm_pipeline.s6_refine.release import adapter_files
 from slm_pipeline.s6_refine.routing import gatekeeper_of
 from slm_pipeline.s6_refine.verifier_model import VERIFIER, says_right, verifier_engine
@@ -97,9 +97,8 @@ class Released:
         return {key: group for group, of in served for key in (_key(group, of), _verifier_key(group, of)) if key}
 
     def risks(self) -> dict[str, float]:
-        """By group, how often a served answer may be another one than the LLM's (`certification`)."""
-        groups = self.facts["groups"].items()
-        return {group: max(self.facts["alpha"], of["certificates"][WHOLE]["disagrees"]) for group, of in groups}
+        """By group, how often a served answer may be another one than the LLM's."""
+        return {group: disagreement(of["certificates"], self.facts["alpha"]) for group, of in self.facts["groups"].items()}
 
     def strangeness(self, ready: Ready) -> float:
         """How unlike the calls that the group's router learned from a call is, from 0 to 1."""
@@ -194,7 +193,7 @@ class Released:
         if ready.at_once:
             return "" if proposal.text.strip() else "empty_answer", ready.chance
         if ready.gold:
-            return "" if proposal.passed else "checker", score
+            return "" if proposal.passed else CHECKED, score
         if not proposal.ended:
             return "broke_off", score
         if not proposal.text.strip():

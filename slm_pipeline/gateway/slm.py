@@ -16,7 +16,7 @@ from slm_pipeline.gateway.engines import AGAIN_SECONDS, Engines, NotReady
 from slm_pipeline.gateway.released import Ready, Released
 from slm_pipeline.gateway.watch import CAUTION, Watch
 from slm_pipeline.lake import Lake
-from slm_pipeline.records import Answer, Attempt, Json, response_of
+from slm_pipeline.records import CHECKED, Answer, Attempt, Json, response_of
 from slm_pipeline.resources.engine import Model
 from slm_pipeline.s6_refine.release import RELEASE
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
@@ -110,9 +110,9 @@ class SlmSide:
         return self._settings.audit_share * CAUTION if watch and watch.new else 0.0
 
     async def audited(self, decision: Decision, agrees: bool) -> None:
-        """The LLM was asked a call that an SLM had served, and said the same or not."""
+        """The LLM was asked a call that an SLM had served, and said the same or not; what a checker has passed is right either way."""
         if watch := self._watches.get(decision.release):
-            await self._roll_back(decision.release, watch.audited(decision.group, agrees))
+            await self._roll_back(decision.release, watch.audited(decision.group, agrees or decision.reason == CHECKED))
 
     def facts(self) -> dict[str, Json]:
         """What the releases at hand say of themselves, that in service first."""
@@ -203,7 +203,7 @@ class SlmSide:
         )
         if reason:
             return Tried(_to_llm(ready, reason), attempt)
-        why = "checker" if ready.gold else "certified"
+        why = CHECKED if ready.gold else "certified"
         return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response)
 
     async def _look_at(self, release: Released, ready: Ready) -> None:

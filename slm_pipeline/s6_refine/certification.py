@@ -17,7 +17,8 @@ WHOLE = "group"
 def certificates(
     outcomes: Mapping[str, pd.DataFrame], alpha: float, delta: float, at_once: Collection[str] = ()
 ) -> dict[str, dict[str, Json]]:
-    """By group: certificates (`Certificate.json`, with `told` and `label`) of WHOLE and of those of its tasks that have enough calls.
+    """By group: certificates (`Certificate.json`, with `told` and `label`) of WHOLE and of those of its tasks that have enough calls; none
+    of a group without rows.
 
     `outcomes`: by group, rows of outcomes (session_id, task, split, slm, llm, judged_by) with the gatekeeper's `score`. delta is split
     evenly over all certificates: with confidence 1 - delta, all of them hold. `label` is "correctness" if gold or a checker judged
@@ -26,7 +27,7 @@ def certificates(
     """
     apart = {group: sorted(set(rows["task"]) & set(at_once)) for group, rows in outcomes.items()}
     rest = {group: rows[~rows["task"].isin(apart[group])] for group, rows in outcomes.items()}
-    units = {group: [WHOLE, *_tasks(rest[group], alpha, delta), *apart[group]] for group in outcomes}
+    units = {group: [*([WHOLE] if len(rows) else []), *_tasks(rows, alpha, delta), *apart[group]] for group, rows in rest.items()}
     share = delta / max(1, sum(map(len, units.values())))
     return {
         group: {unit: _certificate(rest[group] if unit == WHOLE else rows[rows["task"] == unit], alpha, share) for unit in units[group]}
@@ -44,8 +45,13 @@ def threshold(found: Mapping[str, Json], task: str, at_once: bool = False) -> fl
 
     Where a group is certified as a whole, that is about all its calls, so none is taken out of it.
     """
-    whole = None if at_once else found[WHOLE]["threshold"]
+    whole = None if at_once else found.get(WHOLE, {}).get("threshold")
     return whole if whole is not None else found.get(task, {}).get("threshold")
+
+
+def disagreement(found: Mapping[str, Json], alpha: float) -> float:
+    """How often an answer that a group serves may be another one than the LLM's: what audits are held against."""
+    return max([alpha, *(of["disagrees"] for of in found.values() if of["threshold"] is not None)])
 
 
 def _tasks(rows: pd.DataFrame, alpha: float, delta: float) -> list[str]:
@@ -62,7 +68,7 @@ def _certificate(rows: pd.DataFrame, alpha: float, delta: float) -> Json:
 
 
 def _disagrees(rows: pd.DataFrame, threshold: float | None) -> float:
-    """How often a served answer is not the LLM's, by the calibration split: what audits are held against; with one more of either kind."""
+    """How often a served answer is not the LLM's, by the calibration split, with one more of either kind."""
     known = rows[(rows["split"] == "calibration") & rows["agrees"].notna()]
     served = known[known["score"] >= (-1 if threshold is None else threshold)]
     return float(((1 - served["agrees"]).sum() + 1) / (len(served) + 2))

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from slm_pipeline.intervals import mean_interval
-from slm_pipeline.records import Json
+from slm_pipeline.records import CHECKED, Json
 from slm_pipeline.settings import Settings
 
 HOUR = 3600
@@ -15,8 +15,9 @@ def savings(calls: pd.DataFrame, settings: Settings) -> Json | None:
     """`in_all`, and rows by `rounds` (releases, in the order in which they came), `agents` and `tasks`; None before the first release.
 
     `calls`: costed, in the order of time. The machine that runs SLMs costs `machine_hour_usd`, busy or idle, from the first call under a
-    release to the last; it is charged in all and to rounds. An answer is wrong if the LLM, asked as an audit, says otherwise; its share
-    has the exact binomial interval (Clopper & Pearson 1934), and is alpha until there are audits: that is what releases promise.
+    release to the last; it is charged in all and to rounds. An answer is wrong if the LLM, asked as an audit, says otherwise, unless
+    a checker knew it to be right; the share has the exact binomial interval (Clopper & Pearson 1934), and is alpha until there are audits:
+    that is what releases promise.
     """
     calls = _under_a_release(calls)
     if calls.empty:
@@ -52,7 +53,7 @@ def _hours(calls: pd.DataFrame) -> float:
 def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> Json:
     slm = calls["served_by"] == "slm"
     share = mean_interval(slm.astype(float), calls["session_id"], settings.bootstrap_samples, settings.seed)
-    wrong = _wrong(calls.loc[slm, "agrees"].dropna(), settings.alpha)
+    wrong = _wrong(_audited(calls[slm]), settings.alpha)
     priced = calls[calls["alone_usd"].notna()]
     alone = float(priced["alone_usd"].sum()) if len(priced) else None
     spent = float(priced["usd"].sum()) + machine_usd if len(priced) else None
@@ -76,6 +77,12 @@ def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> J
         "since": float(calls["timestamp"].iloc[0]),
         "until": float(calls["timestamp"].iloc[-1]),
     }
+
+
+def _audited(served: pd.DataFrame) -> pd.Series:
+    """Of each audited call, whether the SLM was right: 1 where the LLM says the same, or a checker knows it."""
+    audited = served[served["agrees"].notna()]
+    return audited["agrees"].where(audited["reason"] != CHECKED, 1.0)
 
 
 def _wrong(agrees: pd.Series, alpha: float) -> Json:

@@ -149,6 +149,23 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
     until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == release)
 
 
+def test_audits_do_not_gainsay_a_checker_that_knows_what_is_right(served):
+    gateway, lake, release = served
+    facts = lake.version(RELEASE, None, release).json("release")
+    (group,) = facts["groups"]
+    check = ["any.py", "GOLD = True\n\n\ndef check(messages, answer):\n    return True\n"]
+    tasks = {task: of | {"gold": True, "checker": check, "threshold": None} for task, of in facts["groups"][group]["tasks"].items()}
+    checked = with_group(lake, release, tasks=tasks, gold=list(tasks), certificates={})
+    write_rollout(lake, Rollout(serving=checked, previous=release))
+    with beside(gateway, SLM_AUDIT_SHARE="1") as auditing:
+        until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == checked)
+        for i in range(40):
+            post(auditing, usual(i))
+        (audit,) = [attempt for attempt in newest(auditing).route.attempts if attempt.reason == "audit"]
+    assert audit.agrees is False
+    assert read_rollout(lake).serving == checked
+
+
 def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeypatch):
     gateway, lake, release = served
     facts = lake.version(RELEASE, None, release).json("release")

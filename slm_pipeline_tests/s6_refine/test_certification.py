@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from slm_pipeline.s6_refine.certification import WHOLE, certificates, least_calls, threshold
+from slm_pipeline.s6_refine.certification import WHOLE, certificates, disagreement, least_calls, threshold
 
 
 def calls(n, wrong, task="one", judged_by="gold", seed=0, informative=True):
@@ -65,6 +66,23 @@ def test_what_only_the_teacher_judged_is_about_fidelity():
 
 
 def test_nothing_known_is_nothing_promised():
-    found = certificates({"group": calls(100, 0.0).head(0)}, 0.1, 0.1)["group"][WHOLE]
-    assert found["threshold"] is None
-    assert "cannot certify" in found["told"]
+    rows = calls(100, 0.0)
+    found = certificates({"group": rows[rows["split"] == "validation"]}, 0.1, 0.1)["group"]
+    assert found[WHOLE]["threshold"] is None
+    assert "cannot certify" in found[WHOLE]["told"]
+    assert disagreement(found, 0.1) == 0.1
+
+
+def test_of_no_calls_nothing_is_said_and_no_confidence_spent():
+    """As in a group all of whose tasks have a checker that knows what is right."""
+    rows = calls(100, 0.0)
+    found = certificates({"sure": rows.head(0), "group": rows}, 0.1, 0.1)
+    assert found["sure"] == {}
+    assert found["group"][WHOLE]["delta"] == 0.1
+    assert threshold(found["sure"], "one") is None
+
+
+def test_audits_are_held_against_what_is_served():
+    rows = calls(300, 0.0).assign(agrees=0.5)
+    found = certificates({"group": rows}, 0.1, 0.1)["group"]
+    assert disagreement(found, 0.1) == pytest.approx(0.5, abs=0.02)

@@ -65,6 +65,12 @@ def test_money_is_what_was_spent_idle_hours_and_audits_included():
     assert row["alone_usd_per_correct"] == pytest.approx(CALL)
 
 
+def test_what_a_checker_knows_to_be_right_is_not_wrong_for_an_audit_that_says_otherwise():
+    row = found(slm("r", False), slm("r", False, reason="checker"), slm("r", True))["in_all"]
+    assert row["audits"] == 3
+    assert row["wrong"]["mean"] == pytest.approx(1 / 3)
+
+
 def test_a_machine_that_idles_costs_more_than_it_saves_and_the_figures_say_so():
     row = found(llm(), *(slm("r") for _ in range(3)), apart=100 * HOUR)["in_all"]
     assert row["saved_usd"] < 0
