@@ -15,7 +15,7 @@ PARAGRAPH = """\
 **What SLMs serve**, measured by `slm bench rounds` on {n:,} recorded calls of a tree-of-thought solver (GPT-4 proposes the next arithmetic
 steps) with a checker that knows what is right: trained on the first 40 % of sessions, the next 30 % served through the gateway, a round of
 learning from its failures, the last 30 % served, these without that round as well; at most 8 samples, one core; brackets hold 95 %
-intervals that resample sessions.
+intervals that resample sessions. {settings}
 
 | seed | by SLMs: next 30 % | last 30 % | gained by learning, paired | of these wrong | samples, tokens, seconds where one is asked |
 | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -26,7 +26,9 @@ ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples:.1f}, {tokens
 
 def paragraph(seeds: list[dict]) -> str:
     """The paragraph's text; `seeds` is what `slm bench rounds` printed for each."""
-    return PARAGRAPH.format(n=seeds[0]["n"], rows="\n".join(map(_row, seeds)))
+    given = " ".join(f"SLM_{name.upper()}={value}" for name, value in sorted(seeds[0]["settings"].items()))
+    settings = f"Trained with `{given}`." if given else "Trained with the usual settings."
+    return PARAGRAPH.format(n=seeds[0]["n"], settings=settings, rows="\n".join(map(_row, seeds)))
 
 
 def _row(of: dict) -> str:

@@ -21,7 +21,7 @@ from slm_pipeline.gateway.slm import FOLLOW_SECONDS
 from slm_pipeline.intervals import mean_interval, paired_interval
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Json, response_answer
-from slm_pipeline.s6_refine.release import RELEASE, told
+from slm_pipeline.s6_refine.release import promised
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings, Upstream
@@ -40,15 +40,19 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
     The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
     pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
-    lines are legal, with three different moves or more; of other traffic gold says what is right, else the recorded answer.
+    lines are legal, with three different moves or more; of other traffic gold says what is right, else the recorded answer. `settings`:
+    those of LEARNING that are not the usual ones.
     """
     from slm_pipeline.s1_collect.sample import sample_traffic
 
     files = [sample_traffic(settings)] if data is None else files_of(data)
     with temporary_home(settings) as fresh, _environment(fresh):
-        return _measure(fresh.model_copy(update=VALUES), files) | {"seed": settings.seed, "alpha": ALPHA, "delta": DELTA}
+        figures = _measure(fresh.model_copy(update=VALUES), files)
+    unusual = settings.model_dump(mode="json", include=LEARNING, exclude_defaults=True)
+    return figures | {"seed": settings.seed, "alpha": ALPHA, "delta": DELTA, "settings": unusual}
 
 
+LEARNING = {"base_models", "training_method", "lora_rank", "lora_upper_layers", "learning_rate", "epochs", "patience", "max_answer_tokens"}
 VALUES = {"alpha": ALPHA, "delta": DELTA, "max_samples": SAMPLES, "audit_share": 0.0, "slm_seconds": 120.0}
 """Time is measured, not limited: how fast this machine is shall not decide what is served."""
 
@@ -74,11 +78,11 @@ def _measure(settings: Settings, files: Sequence[Path]) -> Json:
     steps = is_step_traffic(calls)
     loop = _trained(settings, parts[0], steps)
     figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
-    figures |= _figures("before", _promises(loop.lake), _served(settings, files, parts[1], steps), settings)
+    figures |= _figures("before", promised(loop.lake), _served(settings, files, parts[1], steps), settings)
     first = read_rollout(loop.lake).serving
     _learn(settings, loop)
     after = without = _served(settings, files, parts[2], steps)
-    figures |= _figures("after", _promises(loop.lake), after, settings)
+    figures |= _figures("after", promised(loop.lake), after, settings)
     if read_rollout(loop.lake).serving != first:
         write_rollout(loop.lake, Rollout(serving=first))
         without = _served(settings, files, parts[2], steps)
@@ -150,11 +154,6 @@ def _learn(settings: Settings, loop) -> None:
     for group in due:
         loop.execute("retrain_group", partition=group)
     _release(loop)
-
-
-def _promises(lake: Lake) -> list[str]:
-    written = lake.read(RELEASE)
-    return told(written.json("release")) if written else ["no release: no group has a champion"]
 
 
 def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall], steps: bool) -> pd.DataFrame:

@@ -94,6 +94,12 @@ def told(release: Json) -> list[str]:
     return [f"{group if of == ALL else f'{group}, {of}'}: {promise} ({label})" for group, of, promise, label, _ in promises(release)]
 
 
+def promised(lake: Lake) -> list[str]:
+    """The same of the newest release, or that there is none."""
+    written = lake.read(RELEASE)
+    return told(written.json("release")) if written else ["no release: no group has a champion"]
+
+
 def release_names(lake: Lake) -> list[str]:
     """All releases that were ever made, by name."""
     return lake.versions(RELEASE)

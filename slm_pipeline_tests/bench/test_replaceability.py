@@ -13,6 +13,7 @@ def test_a_random_model_replaces_nothing(home, monkeypatch, tmp_path):
     (tmp_path / "calls.jsonl").write_text("\n".join(tool_calls()))
     figures = replaceability.measure(get_settings(), tmp_path / "calls.jsonl")
     assert (figures["n"], figures["groups"], figures["champions"], figures["judged"]) == (60, 1, 0, 0)
+    assert figures["release"] == ["no release: no group has a champion"]
     assert figures["calls"] == figures["tokens"] == 0
     assert figures["cost"] is None, "no price is known of this teacher"
     assert figures["paper_metagpt"] == 0.6

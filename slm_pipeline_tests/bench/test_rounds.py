@@ -26,4 +26,5 @@ def test_a_random_model_is_asked_learned_from_and_serves_nothing(home, monkeypat
     for part in ("before", "after"):
         assert sum(figures[f"reasons_{part}"].values()) == figures[f"n_{part}"]
         assert figures[f"slm_share_{part}"] == 0, "a random model passed the checker"
+    assert figures["settings"]["epochs"] == 1
     assert "retrained: " in capfd.readouterr().err
