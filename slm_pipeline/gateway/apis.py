@@ -1,7 +1,7 @@
 """The APIs that the gateway speaks: for each its path, its form of errors and streams, and how a call of it is logged."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from slm_pipeline.gateway import saying, sse
@@ -80,5 +80,7 @@ MESSAGES = Api(
     saying.message,
     saying.message_events,
 )
+COUNTING = replace(MESSAGES, name="count_tokens", path="/messages/count_tokens", stream=None)
+"""No model answers, so it is no call that is logged."""
 EMBEDDINGS = Api("embeddings", "/embeddings", "openai", _same, _without_vectors, openai_error, None, lambda event: False)
 APIS = (CHAT, RESPONSES, MESSAGES, EMBEDDINGS)

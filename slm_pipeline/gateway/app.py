@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slm_pipeline.gateway import metrics
-from slm_pipeline.gateway.apis import APIS
-from slm_pipeline.gateway.bodies import parse
+from slm_pipeline.gateway.apis import APIS, COUNTING
+from slm_pipeline.gateway.bodies import gathered, parse, request_of
 from slm_pipeline.gateway.dashboard import page
 from slm_pipeline.gateway.errors import CallError, anthropic_error, openai_error
 from slm_pipeline.gateway.feedback import feedback_of
@@ -23,7 +23,7 @@ from slm_pipeline.gateway.log_writer import LogWriter
 from slm_pipeline.gateway.model_call import COMMIT_SECONDS, ModelCalls
 from slm_pipeline.gateway.openapi import openapi
 from slm_pipeline.gateway.slm import SlmSide
-from slm_pipeline.gateway.upstreams import Upstreams
+from slm_pipeline.gateway.upstreams import Ask, Upstreams
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import Json
 from slm_pipeline.s1_collect.api_keys import KeyRole
@@ -40,6 +40,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, call_log: CallLog):
         self.settings = settings
+        self.max_bytes = settings.max_request_mb << 20
         self.upstreams = Upstreams(settings.upstreams)
         self.identity = Identity(call_log)
         self.writer = LogWriter(call_log, settings)
@@ -85,6 +86,7 @@ def make_app(settings: Settings, call_log: CallLog) -> Starlette:
     routes += [
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", models),
+        Route(f"/v1{COUNTING.path}", count_tokens, methods=["POST"]),
         Route("/v1/feedback", feedback, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
@@ -110,12 +112,21 @@ async def models(request: Request) -> Response:
     return _json(200, {"object": "list", "data": [model for value in listed for model in value["data"]]})
 
 
+async def count_tokens(request: Request) -> Response:
+    """How many tokens a prompt of Anthropic's API has, as its upstream counts."""
+    gateway, headers = request.app.state.gateway, dict(request.headers)
+    caller = gateway.identity.caller(headers, request.client and request.client.host, "call")
+    body = await gathered(request.stream(), gateway.max_bytes)
+    reply = await gateway.upstreams.ask(Ask(COUNTING, request.url.query, request_of(body), body, headers, caller))
+    return Response(reply.body, headers=reply.headers)
+
+
 async def feedback(request: Request) -> Response:
     """Book feedback; answers when it is committed."""
     gateway = request.app.state.gateway
     caller = gateway.identity.caller(dict(request.headers), request.client and request.client.host, "feedback")
     limited = caller.key is not None and caller.key.role is not KeyRole.ADMIN
-    said = feedback_of(await request.body(), caller.client_id if limited else None)
+    said = feedback_of(await gathered(request.stream(), gateway.max_bytes), caller.client_id if limited else None)
     committed = gateway.writer.put(said)
     try:
         calls = await asyncio.wait_for(committed, COMMIT_SECONDS)

@@ -1,6 +1,8 @@
 """JSON bodies: read fast where they are strict, and still read where they are not."""
 
 import json
+from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -21,6 +23,17 @@ def parse(data: bytes) -> Any:
         return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     except (RecursionError, UnicodeDecodeError) as error:
         raise ValueError("not JSON that can be read: nested too deeply, or not UTF-8") from error
+
+
+async def gathered(parts: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    """A body that comes in parts. Raises CallError if it is longer than `max_bytes`."""
+    kept, size = [], 0
+    async for part in parts:
+        kept.append(part)
+        size += len(part)
+        if size > max_bytes:
+            raise CallError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {max_bytes >> 20} MiB at most.", "too_large")
+    return b"".join(kept)
 
 
 def request_of(body: bytes) -> Json:

@@ -1,27 +1,28 @@
 """A client that closes the connection ends what is done for it."""
 
 import asyncio
-from http import HTTPStatus
+from collections.abc import AsyncIterator
 
-from slm_pipeline.gateway.errors import CallError
+from slm_pipeline.gateway.bodies import gathered
 
 
 async def unless_client_leaves(receive, work) -> None:
     """Run `work`, and cancel it as soon as the client closes the connection."""
     whole = asyncio.get_running_loop().create_future()
 
-    async def read(max_bytes: int) -> bytes:
-        parts, size, more = [], 0, True
+    async def parts() -> AsyncIterator[bytes]:
+        more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise asyncio.CancelledError
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > max_bytes:
-                raise CallError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request may have {max_bytes >> 20} MiB at most.", "too_large")
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+
+    async def read(max_bytes: int) -> bytes:
+        body = await gathered(parts(), max_bytes)
         whole.set_result(None)
-        return b"".join(parts)
+        return body
 
     async def leaving() -> None:
         await whole

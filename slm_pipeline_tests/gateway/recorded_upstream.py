@@ -71,6 +71,7 @@ class RecordedUpstream:
         listening = socket.create_server(("127.0.0.1", self.port))
         self.port = listening.getsockname()[1]
         routes = [Route(path, answer, methods=["POST"]) for path in APIS]
+        routes += [Route("/v1/messages/count_tokens", count, methods=["POST"])]
         routes += [Route("/v1/embeddings", embed, methods=["POST"]), Route("/v1/models", models), Route("/v1/models/{name}", models)]
         self.server = uvicorn.Server(uvicorn.Config(Recorder(Starlette(routes=routes), self), log_config=None, lifespan="off"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -218,6 +219,12 @@ async def stayed(request: Request, seconds: float) -> bool:
 
 async def embed(request: Request) -> Response:
     return await failure(request, upstream_chat, request.state.upstream) or JSONResponse(upstream_chat.embed(request.state.body))
+
+
+async def count(request: Request) -> Response:
+    """A token for each letter of the messages."""
+    counted = JSONResponse({"input_tokens": len(json.dumps(request.state.body.get("messages")))})
+    return await failure(request, upstream_messages, request.state.upstream) or counted
 
 
 async def models(request: Request) -> Response:

@@ -19,7 +19,7 @@ def described(tmp_path_factory):
         yield url.removesuffix("/v1")
 
 
-POSTED = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1/feedback"]
+POSTED = ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages", "/v1/messages/count_tokens", "/v1/feedback"]
 READ = ["/v1/models", "/healthz", "/readyz", "/metrics"]  # nothing can be wrong with a request for these
 CASES = [(path, mode) for path in POSTED for mode in GenerationMode] + [(path, GenerationMode.POSITIVE) for path in READ]
 

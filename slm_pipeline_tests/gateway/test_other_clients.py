@@ -1,5 +1,7 @@
 """Anthropic's client and an agent library, unmodified, with the gateway as their base URL; and what stands in the log afterwards."""
 
+import json
+
 import anthropic
 import httpx2
 import pytest
@@ -42,6 +44,16 @@ def test_anthropic_answers_whole_and_is_logged(claude, gateway):
     assert message.usage.output_tokens > 0
     assert received(gateway, "Hallo Claude")[0].body["system"] == "Be brief."
     assert logged_answer(gateway, "Hallo Claude").text == message.content[0].text
+
+
+def test_anthropic_counts_tokens_and_nothing_is_logged(claude, gateway):
+    calls = len(gateway.calls())
+    messages = [{"role": "user", "content": "How long is this?"}]
+    assert claude.messages.count_tokens(model="claude-test", messages=messages).input_tokens == len(json.dumps(messages))
+    assert gateway.upstream.requests[-1].headers["authorization"] == "Bearer sk-ant-test"
+    with pytest.raises(anthropic.RateLimitError):
+        claude.messages.count_tokens(model="status-429", messages=messages)
+    assert len(gateway.calls()) == calls
 
 
 def test_anthropic_streams(claude, gateway):
