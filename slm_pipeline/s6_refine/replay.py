@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,15 +11,16 @@ import pandas as pd
 from rich.progress import Progress
 
 from slm_pipeline.answers import given_answer
+from slm_pipeline.checkers import Checker, CheckerError, checked_answer, checkers_of
 from slm_pipeline.lake import Artefact, Lake, digest
-from slm_pipeline.records import AgentCall, Answer, Attempt, Json, Route, ToolCall, response_answer, response_of
+from slm_pipeline.records import CHECKED, AgentCall, Answer, Attempt, Json, Route, ToolCall, response_answer, response_of
 from slm_pipeline.resources.tracking import AdapterVersion, champion
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.importers import BadLine, read_calls
 from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s2_curate.curation import redaction_of
 from slm_pipeline.s3_cluster.assignment import Assigner
-from slm_pipeline.s3_cluster.templates import TemplateChanged, factor
+from slm_pipeline.s3_cluster.templates import TemplateChanged, factor, full_messages
 from slm_pipeline.s6_refine.evaluation import Completion
 from slm_pipeline.s6_refine.promotion import ADAPTER
 from slm_pipeline.scores import grade
@@ -56,13 +57,15 @@ class Asked:
     call: AgentCall
     task: str
     messages: list[Json]
+    full_messages: list[Json]
     target: Answer
 
 
 def replay_file(path: Path, settings: Settings, progress: Progress | None = None) -> Summary:
     """Ask the champions every call of `path` that belongs to them, and log each with what came of it.
 
-    A call is logged once for each champion, however often it is replayed. Raises FileNotFoundError if nothing was
+    Its task's checker says whether an answer is right, else the recorded answer does. A call is logged once for each champion, however
+    often it is replayed. Raises FileNotFoundError if nothing was
     clustered yet.
     """
     lake, summary, log = Lake(settings.lake), Summary(), CallLog(settings, Role.COLLECTOR)
@@ -70,7 +73,9 @@ def replay_file(path: Path, settings: Settings, progress: Progress | None = None
     for group, asked in sorted(_by_group(path, lake, settings, champions, summary).items()):
         examples = lake.read("s3_cluster/task_examples", group)
         completions = _ask(asked, examples, champions[group], settings, _bar(progress, group, len(asked)))
-        outcomes = list(_judge(asked, completions, examples.json("tasks"), champions[group], settings))
+        tasks = examples.json("tasks")
+        checkers = checkers_of(tasks, group, settings)
+        outcomes = list(_judge(asked, completions, tasks, checkers, champions[group], settings))
         summary.logged += log.append(call for call, _ in outcomes).added
         summary.passed[group] += sum(not reason for _, reason in outcomes)
         summary.failed[group] += sum(bool(reason) for _, reason in outcomes)
@@ -135,7 +140,7 @@ def _prepare(call: AgentCall, assigner: Assigner, tasks: dict[str, Json], settin
     if assigned.group is None:
         return None, assigned.reason or "no group"
     try:
-        return assigned.group, Asked(call, assigned.task, factor(request, tasks[assigned.task]), target)
+        return assigned.group, Asked(call, assigned.task, factor(request, tasks[assigned.task]), full_messages(request), target)
     except TemplateChanged:
         return None, "template_changed"
 
@@ -155,14 +160,21 @@ def _ask(
 
 
 def _judge(
-    asked: list[Asked], completions: list[Completion], tasks: dict[str, Json], version: AdapterVersion, settings: Settings
+    asked: list[Asked],
+    completions: list[Completion],
+    tasks: dict[str, Json],
+    checkers: Mapping[str, Checker],
+    version: AdapterVersion,
+    settings: Settings,
 ) -> Iterator[tuple[AgentCall, str]]:
     """For each call asked, the call to log and the reason of failure ("" if it passed)."""
     release, model = f"v{version.version}", f"{version.group} v{version.version}"
     for a, completion in zip(asked, completions, strict=True):
         tools = tasks[a.task].get("tools") or []
         given = given_answer(completion.text, tools)
-        reason = failure_reason(a.target, given, tools, settings)
+        reason = _checked(a, given, completion.text, checkers.get(a.task))
+        if reason is None:
+            reason = failure_reason(a.target, given, tools, settings)
         response = response_of(given, model)
         verdict = "rejected" if reason else "accepted"
         attempt = Attempt(
@@ -170,6 +182,16 @@ def _judge(
         )
         route = Route(served_by="llm" if reason else "slm", group=version.group, release=release, reason=reason, attempts=[attempt])
         yield _logged(a.call, version, response if not reason else a.call.response, route), reason
+
+
+def _checked(asked: Asked, given: Answer, text: str, checker: Checker | None) -> str | None:
+    """What the task's checker says: "" of a right answer; None without one, or if it fails."""
+    if checker is None:
+        return None
+    try:
+        return "" if checked_answer(checker, asked.full_messages, given, text).score == 1 else CHECKED
+    except CheckerError:
+        return None
 
 
 def _logged(call: AgentCall, version: AdapterVersion, response: Json, route: Route) -> AgentCall:

@@ -1,20 +1,24 @@
 """Replayed calls are asked from champions, judged by the recorded answer, and logged once: as served, or as failures with both answers."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from slm_pipeline import inference
 from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Answer, ToolCall, response_answer, response_of, target_of
 from slm_pipeline.resources.tracking import AdapterVersion
 from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.roles import Role
+from slm_pipeline.s4_select import base_models
 from slm_pipeline.s6_refine import replay
 from slm_pipeline.s6_refine.replay import failure_reason, replay_file
 from slm_pipeline.settings import Settings
 from slm_pipeline_tests.s6_refine.samples import GROUP, TASKS, TOOLS, Said, call, examples
 
+ASK = replay._ask
 VERSION = AdapterVersion(GROUP, "3", "run", "1", "tiny", "adapterdigest", "lakedigest", "datasetdigest")
 
 
@@ -99,6 +103,33 @@ def test_calls_pass_or_fail_by_the_recorded_answer(settings, tmp_path):
     assert target_of(failed).answer == within(2)
     assert (failed.session_id, failed.agent, failed.client_id, failed.outcome) == ("s2", "a", "c", {"score": 1})
     assert failed.timestamp > calls[1].timestamp
+
+
+def test_a_checker_says_what_is_right_where_there_is_one(settings, tmp_path):
+    settings.checkers.mkdir()
+    check = """def check(messages, answer):
+    return answer["tool_calls"][0]["function"]["arguments"] == '{"days": 1}' and messages[-1]["content"] != "weather 3"
+"""
+    (settings.checkers / "weather.py").write_text(check)
+    summary = replay_file(write(tmp_path / "f.jsonl", [recorded(i, "weather", within(i)) for i in (1, 2, 3)]), settings)
+    assert (summary.passed[GROUP], summary.failed[GROUP]) == (2, 1)
+    assert summary.reasons == {"checker": 1}, "by the recorded answer it would be another one"
+    (settings.checkers / "weather.py").write_text("def check(messages, answer):\n    return 1 / 0\n")
+    summary = replay_file(write(tmp_path / "f.jsonl", [recorded(4, "weather", within(2))]), settings)
+    assert summary.reasons == {"wrong_arguments": 1}, "a checker that fails says nothing"
+
+
+def test_an_adapter_that_reads_whole_prompts_is_asked_them(settings, tmp_path, monkeypatch):
+    training = {"base": "tiny", "params": {"prompt": "full"}}
+    version = replace(VERSION, lake_digest=Lake(settings.lake).write("s5_finetune/adapter", GROUP, {"training": training}).digest)
+    asked = []
+    monkeypatch.setattr(replay, "_ask", ASK)
+    monkeypatch.setattr(replay, "champion", lambda settings, group: version)
+    monkeypatch.setattr(base_models, "ensure_base", lambda *named: None)
+    monkeypatch.setattr(inference, "ask_adapter", lambda rows, *rest: asked.extend(rows["full_messages"]) or [Said(call("now", days=1))])
+    assert replay_file(write(tmp_path / "f.jsonl", [recorded(1, "weather", within(1))]), settings).passed[GROUP] == 1
+    (messages,) = map(json.loads, asked)
+    assert "forecast" in messages[0]["content"], "the tools stand in the system message"
 
 
 def test_a_second_replay_logs_nothing(settings, tmp_path):
