@@ -16,6 +16,7 @@ from slm_pipeline.s6_refine.panels import report_metadata, report_table
 from slm_pipeline.s6_refine.promotion import ADAPTER, ATTEMPT, REPORT, promote_if_passed
 from slm_pipeline.s6_refine.release import CLUSTERS, build_release
 from slm_pipeline.s6_refine.release_panels import promises_table, router_metadata
+from slm_pipeline.s6_refine.replaceability import by_checker
 from slm_pipeline.s6_refine.replaceability import replaceability as measure_replaceability
 from slm_pipeline.s6_refine.reports import replaceability_markdown, savings_markdown
 from slm_pipeline.s6_refine.rollout import read_rollout, write_rollout
@@ -110,7 +111,8 @@ def replaceability() -> dg.MaterializeResult:
     if clusters is None:
         return dg.MaterializeResult(metadata={"replaceability": "no tasks are known yet"})
     tasks = clusters.json("clusters")["tasks"]
-    outcomes = {group: lake.read(ROUTER, group).table("outcomes") for group in lake.partitions(ROUTER)}
+    routers = {group: lake.read(ROUTER, group) for group in lake.partitions(ROUTER)}
+    outcomes = {group: by_checker(router.table("outcomes"), router.json("router")["gold"]) for group, router in routers.items()}
     calls, groups = costed(read_calls(lake), read_prices(settings)), {task["key"]: task["group"] for task in tasks}
     traffic, margin = by_agent_and_task(calls), settings.noninferiority_margin
     found = measure_replaceability(outcomes, traffic, groups, margin, settings.bootstrap_samples, settings.seed)

@@ -83,7 +83,8 @@ def promises(release: Json) -> list[tuple[str, str, str, str, int | None]]:
     rows = []
     for group, of in sorted(release["groups"].items()):
         if of["gold"]:
-            rows.append((group, f"{len(of['gold'])} tasks", "what their checker passes is right", "correctness", None))
+            which = "1 task" if len(of["gold"]) == 1 else f"{len(of['gold'])} tasks"
+            rows.append((group, which, "what the checker passes is right", "correctness", None))
         for unit, found in of["certificates"].items():
             rows.append((group, ALL if unit == WHOLE else f"task {unit}", found["told"], found["label"], found["sessions"]))
     return rows

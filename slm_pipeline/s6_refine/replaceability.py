@@ -1,11 +1,12 @@
 """How much of the agents' traffic SLMs can take: calls whose answer does at least as well as the LLM's, up to a stated margin.
 
 In each group the calls that its champion has not learned from stand in the order of the verifier's score. The SLM takes as many of the
-surest as keep the share that it gets wrong, where the LLM is right, within the margin. A group without a champion takes nothing, nor do
+surest as keep the share that it gets wrong, where the LLM is right, within the margin. Of tasks with a checker that knows what is right, it
+takes what that passes. A group without a champion takes nothing, nor do
 calls that belong to no group. This says what could be taken; what is promised is what a release certifies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from slm_pipeline.records import Json
 
 PAPER = {"MetaGPT": 0.60, "Open Operator": 0.40, "Cradle": 0.70}
 """Shares of LLM calls that SLMs could take over, as Belcak et al. 2025 (arXiv 2506.02153, appendix B) estimate from reading code."""
+PASSED, NEVER = 2.0, -1.0
+"""Scores of calls that a checker decides; a verifier's are probabilities."""
 
 
 def replaceability(
@@ -42,6 +45,12 @@ def replaceability(
         "agents": [{"agent": agent} | _weighted(traffic, shares, (traffic["agent"] == agent).to_numpy()) for agent in agents],
         "tasks": _tasks(traffic, drawn, none, groups, counted),
     }
+
+
+def by_checker(rows: pd.DataFrame, gold: Collection[str]) -> pd.DataFrame:
+    """Outcomes in which calls of the tasks `gold` are surest where their checker passed the answer, and else never taken."""
+    known = np.where(rows["passed"] & (rows["score"] >= 0), PASSED, NEVER)
+    return rows.assign(score=rows["score"].where(~rows["task"].isin(gold), known))
 
 
 def taken(rows: pd.DataFrame, margin: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm_pipeline.s6_refine.replaceability import replaceability, taken
+from slm_pipeline.s6_refine.replaceability import by_checker, replaceability, taken
 from slm_pipeline.s6_refine.reports import replaceability_markdown
 
 CALLS = st.lists(st.tuples(st.floats(0, 1), st.booleans(), st.booleans()), min_size=1, max_size=40)
@@ -45,6 +45,12 @@ def test_a_perfect_slm_takes_its_tasks_share_of_all_traffic():
     assert found["calls"] == {"mean": pytest.approx(0.6), "low": pytest.approx(0.6), "high": pytest.approx(0.6)}
     assert found["tokens"] is None, "nothing is recorded of tokens"
     assert [(row["task"], row["taken"]) for row in found["tasks"]] == [("task", 1.0), (None, 0.0)]
+
+
+def test_of_a_task_whose_checker_knows_what_is_right_all_that_it_passes_is_taken():
+    asked = rows([(0.2, True, True), (0.9, False, True), (-1.0, True, True), (0.8, True, True)]).assign(passed=[True, False, True, True])
+    assert taken(by_checker(asked, ["task"]), 0.05).tolist() == [True, False, False, True]
+    assert taken(by_checker(asked, ["other"]), 0.05).sum() == 0, "the surest is lost"
 
 
 def test_a_call_that_the_router_does_not_ask_is_not_taken():
