@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from slm_pipeline.answering import KNOWN, Asked, Proposal, propose, sampling
-from slm_pipeline.bench import _gold_steps
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._step_lines import is_step_traffic
+from slm_pipeline.bench._traffic import GOLD_STEPS, calls_of, collected, files_of
 from slm_pipeline.checkers import Checker, checkers_of
 from slm_pipeline.inference import COLUMN, asking, serving_model, task_schemas
 from slm_pipeline.intervals import Interval, mean_interval, paired_interval
@@ -54,8 +54,6 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
 
 def _measure(settings: Settings, data: Path) -> Json:
-    from slm_pipeline.bench._traffic import collected
-
     lake = collected(settings, data)
     group = max(lake.partitions(EXAMPLES), key=lambda of: (len(lake.read(EXAMPLES, of).table("examples", ["id"])), of))
     checkers = _checkers(lake, group, data, settings)
@@ -65,11 +63,9 @@ def _measure(settings: Settings, data: Path) -> Json:
 
 
 def _checkers(lake: Lake, group: str, data: Path, settings: Settings) -> Mapping[str, Checker]:
-    from slm_pipeline.s1_collect.importers import BadLine, read_calls
-
-    tasks, file = lake.read(EXAMPLES, group).json("tasks"), Path(_gold_steps.__file__)
-    if is_step_traffic([call for call in read_calls(data) if not isinstance(call, BadLine)]):
-        return dict.fromkeys(tasks, Checker(file, file.read_text()))
+    tasks = lake.read(EXAMPLES, group).json("tasks")
+    if is_step_traffic(calls_of(files_of(data))):
+        return dict.fromkeys(tasks, Checker(GOLD_STEPS, GOLD_STEPS.read_text()))
     return checkers_of(tasks, group, settings)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import httpx2
 import pandas as pd
@@ -16,7 +17,7 @@ from slm_pipeline.bench import _gold_steps
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._processes import running
 from slm_pipeline.bench._step_lines import is_step_traffic, legal_moves, valid_lines
-from slm_pipeline.bench._traffic import files_of
+from slm_pipeline.bench._traffic import calls_of, files_of, refresh, trained
 from slm_pipeline.gateway.slm import FOLLOW_SECONDS
 from slm_pipeline.intervals import mean_interval, paired_interval
 from slm_pipeline.lake import Lake
@@ -26,6 +27,9 @@ from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings, Upstream
 from slm_pipeline.up import free_port
+
+if TYPE_CHECKING:
+    from slm_pipeline.run import Loop
 
 PARTS = (0.4, 0.7, 1.0)
 """Of the sessions, in the order of their first call: trained on, served before, served after the retraining."""
@@ -71,12 +75,10 @@ def _environment(settings: Settings) -> Iterator[None]:
 
 
 def _measure(settings: Settings, files: Sequence[Path]) -> Json:
-    from slm_pipeline.s1_collect.importers import BadLine, read_calls
-
-    calls = [call for file in files for call in read_calls(file) if not isinstance(call, BadLine)]
+    calls = calls_of(files)
     parts = _parts(calls)
     steps = is_step_traffic(calls)
-    loop = _trained(settings, parts[0], steps)
+    loop = _trained(settings, parts[0])
     figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
     figures |= _figures("before", promised(loop.lake), _served(settings, files, parts[1], steps), settings)
     first = read_rollout(loop.lake).serving
@@ -99,61 +101,36 @@ def _parts(calls: Sequence[AgentCall]) -> list[list[AgentCall]]:
     return [[call for call in calls if start <= order[call.session_id] < end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _trained(settings: Settings, calls: Sequence[AgentCall], steps: bool):
-    """Import the first part and run the loop, with the checker at hand once groups are known."""
-    from slm_pipeline.automation.state import group_keys
-    from slm_pipeline.definitions import defs
-    from slm_pipeline.imports import import_file
-    from slm_pipeline.instance import open_instance
-    from slm_pipeline.run import Loop
-    from slm_pipeline.terminal import terminal
-
+def _trained(settings: Settings, calls: Sequence[AgentCall]) -> "Loop":
+    """The loop on the first part, and its release in service."""
     part = settings.home / "first.jsonl"
     part.write_text("".join(call.to_json() + "\n" for call in calls))
-    import_file(part, settings, terminal(stderr=True))
-    loop = Loop(settings, Lake(settings.lake), open_instance(settings), defs)
-    _refresh(settings, loop)
-    loop.execute("recluster")
-    _refresh(settings, loop, ["task_assignments"])
-    if steps:
-        settings.checkers.mkdir(parents=True, exist_ok=True)
-        for group in group_keys(loop.lake):
-            (settings.checkers / f"{group}.py").write_text(Path(_gold_steps.__file__).read_text())
-    for group in group_keys(loop.lake):
-        loop.execute("retrain_group", partition=group)
-    _release(loop)
+    loop = trained(settings, [part])
+    _serve(loop.lake)
     return loop
 
 
-def _refresh(settings: Settings, loop, assets: list[str] | None = None) -> None:
-    from slm_pipeline.s1_collect.call_log import CallLog
-    from slm_pipeline.s1_collect.roles import Role
-
-    days = CallLog(settings, Role.PIPELINE).days()
-    loop.execute("refresh_days", assets or ["raw_calls", "curated_calls"], days=(days[0], days[-1]))
-
-
-def _release(loop) -> None:
-    """Make the release and put it into service."""
-    loop.execute("report")
-    rollout = read_rollout(loop.lake)
+def _serve(lake: Lake) -> None:
+    """Put the newest release into service."""
+    rollout = read_rollout(lake)
     if rollout.candidate:
-        write_rollout(loop.lake, rollout.promoted("bench").promoted("bench"))
+        write_rollout(lake, rollout.promoted("bench").promoted("bench"))
 
 
-def _learn(settings: Settings, loop) -> None:
+def _learn(settings: Settings, loop: "Loop") -> None:
     """What the sensors do: refresh the days that received calls, retrain the groups that are due, and release anew."""
     from slm_pipeline.automation.retrain import groups_due
     from slm_pipeline.automation.state import failure_totals, failures_seen
 
-    _refresh(settings, loop)
-    _refresh(settings, loop, ["task_assignments"])
+    refresh(settings, loop)
+    refresh(settings, loop, ["task_assignments"])
     loop.execute("report")
     due = groups_due(failure_totals(loop.lake), failures_seen(loop.lake), {}, (), settings.failure_threshold)
     print(f"retrained: {', '.join(due) or 'nothing is due'}", file=sys.stderr, flush=True)
     for group in due:
         loop.execute("retrain_group", partition=group)
-    _release(loop)
+    loop.execute("report")
+    _serve(loop.lake)
 
 
 def _served(settings: Settings, files: Sequence[Path], calls: Sequence[AgentCall], steps: bool) -> pd.DataFrame:
