@@ -40,6 +40,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
     `<part>_half`, the share right among the surest half; `<part>_served`, the share served if at most alpha of the served may be wrong
     where the LLM is right, by a threshold from other calls, and `<part>_wrong` of these; `<part>_tokens` and `<part>_ms` of a call; and
     `<part>_adds`, the paired difference of `half` to the part before, with its 95 % interval. Says the table on standard error.
+    `verifier_auroc`: how well the verifier model alone tells right from wrong.
 
     `slm` answers greedily and is believed blindly; the surest half is then any. The largest group of the traffic, or of the sample, is
     measured. Traffic of arithmetic steps has a checker that knows what is right, which judges all parts and is used by the last two; other
@@ -59,7 +60,8 @@ def _measure(settings: Settings, data: Path) -> Json:
     checkers = _checkers(lake, group, data, settings)
     plain = _System(lake, group, settings, checkers)
     equipped = _System(lake, group, settings.model_copy(update={"granted_tools": {"*": TOOLS}}), checkers, plain)
-    return _figures({part: (equipped if part == "tools" else plain).answered(part) for part in PARTS}, settings)
+    seen = {part: (equipped if part == "tools" else plain).answered(part) for part in PARTS}
+    return _figures(seen, settings) | {"verifier_auroc": _auroc(seen["verifier_model"])}
 
 
 def _checkers(lake: Lake, group: str, data: Path, settings: Settings) -> Mapping[str, Checker]:
@@ -111,12 +113,13 @@ class _System:
         for i, (call, proposal) in enumerate(zip(self.calls, self._proposals(part), strict=True)):
             asked = self._as_asked(call, with_checker=True)
             slm, llm, _ = judged(call, proposal.answer, asked, self.settings)
-            numbers = replace(proposal, verified=self.verified.get((i, proposal.text), np.nan)).known(asked)
+            verified = self.verified.get((i, proposal.text), np.nan)
+            numbers = replace(proposal, verified=verified).known(asked)
             numbers[hidden] = np.nan
             known.append(numbers)
             answers.append(proposal.text)
             of = {"part": call["part"], "session_id": call["session_id"], "slm": float(slm), "llm": float(llm)}
-            rows.append(of | {"tokens": proposal.tokens, "ms": proposal.latency_ms, "passed": proposal.passed})
+            rows.append(of | {"tokens": proposal.tokens, "ms": proposal.latency_ms, "passed": proposal.passed, "verified": verified})
         table, texts = pd.DataFrame(rows), [router_text(json.loads(call["messages"])) for call in self.calls]
         seen = Outcomes(texts, answers, np.array(known), table["slm"].to_numpy(), table["llm"].to_numpy(), table["session_id"].tolist())
         learned, test = (np.flatnonzero(table["part"] == name) for name in ("learn", "test"))
@@ -188,6 +191,14 @@ def _figures(seen: Mapping[str, pd.DataFrame], settings: Settings) -> Json:
     print(pd.DataFrame(rows).T.to_markdown(floatfmt=".3f", missingval="–"), file=sys.stderr, flush=True)
     told = {f"{part}_{name}": value for part, row in rows.items() for name, value in row.items()}
     return {"n": n} | {name: None if value is None else round(float(value), 4) for name, value in told.items()}
+
+
+def _auroc(rows: pd.DataFrame) -> float | None:
+    """How well the verifier model alone tells right answers to test calls from wrong ones; None without it, or without both kinds."""
+    from sklearn.metrics import roc_auc_score
+
+    told = rows[(rows["part"] == "test") & rows["verified"].notna()]
+    return round(float(roc_auc_score(told["slm"], told["verified"])), 4) if told["slm"].nunique() == 2 else None
 
 
 def _surest(test: pd.DataFrame, n: int) -> pd.Series:
