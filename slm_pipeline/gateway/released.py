@@ -105,7 +105,7 @@ class Released:
         return float(self._strangeness[ready.group].of([ready.text])[0])
 
     def usual(self) -> dict[str, list[float]]:
-        """By group, the strangeness of its calibration calls."""
+        """By group, the strangeness of the calls that its calibration sessions began with."""
         return {group: of["strangeness"] for group, of in self.facts["groups"].items()}
 
     def start(self, key: str) -> Model:

@@ -83,21 +83,21 @@ class SlmSide:
         for key in [key for release in self._in_order() for key in first[release.id]][: self.engines.most]:
             self.engines.load(key)
 
-    async def answer(self, request: Json, draw: float, hear: Hear | None = None) -> Tried:
-        """Ask the SLM of a request in chat form, if there is one. `draw`, from 0 to 1, decides whether the canary answers. `hear` is told
-        the pieces of an answer that is begun at once, as they come, whatever comes of it in the end."""
+    async def answer(self, request: Json, session: str, draw: float, hear: Hear | None = None) -> Tried:
+        """Ask the SLM of a request in chat form, if there is one. `session`: whose call it is. `draw`, from 0 to 1, decides whether the
+        canary answers. `hear` is told the pieces of an answer that is begun at once, as they come, whatever comes of it in the end."""
         release = self._serving(draw)
         if release is None:
             return Tried(Decision("llm", "no_release"))
         try:
-            return await self._ask(release, request, hear)
+            return await self._ask(release, request, session, hear)
         except Exception as error:  # a request that is no request, or a defect here: nothing of it may cost the client its answer
             log.error("no SLM could be asked: %s at %s", type(error).__name__, traceback.extract_tb(error.__traceback__)[-1].name)
             return Tried(Decision("llm", "slm_error"))
 
     async def shadow(self, request: Json) -> Attempt | None:
         """What a release in shadow would have answered; None if it would not have been asked."""
-        return (await self._ask(self._releases[self.rollout.candidate], request)).attempt if self.shadows else None
+        return (await self._ask(self._releases[self.rollout.candidate], request, "")).attempt if self.shadows else None
 
     @property
     def shadows(self) -> bool:
@@ -155,12 +155,12 @@ class SlmSide:
         release = next(of for of in self._releases.values() if key in of.engines())
         return release.start(key)
 
-    async def _ask(self, release: Released, request: Json, hear: Hear | None = None) -> Tried:
+    async def _ask(self, release: Released, request: Json, session: str, hear: Hear | None = None) -> Tried:
         ready = release.route(request)
         if isinstance(ready, Decision):
             return Tried(ready)
-        if release.id == self.rollout.serving:
-            await self._look_at(release, ready)
+        if release.id == self.rollout.serving and not ready.gold:  # what a checker decides needs no promise that could be withdrawn
+            await self._look_at(release, ready, session)
             if ready.group in self.rollout.withdrawn:
                 return Tried(_to_llm(ready, "withdrawn"))
         began, head = time.perf_counter(), _head(ready)
@@ -206,10 +206,10 @@ class SlmSide:
         why = CHECKED if ready.gold else "certified"
         return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response)
 
-    async def _look_at(self, release: Released, ready: Ready) -> None:
+    async def _look_at(self, release: Released, ready: Ready, session: str) -> None:
         """Withdraw what was promised of a group whose calls have changed."""
         watch = self._watches.get(release.id)
-        if watch is None or ready.group in self.rollout.withdrawn:
+        if watch is None or ready.group in self.rollout.withdrawn or not watch.begins(ready.group, session):
             return
         if reason := watch.strange(ready.group, release.strangeness(ready)):
             log.error("release %s: the certificate of %s is withdrawn: %s", release.id, ready.group, reason)

@@ -25,16 +25,16 @@ from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 6  # raise it when the same calls shall give another router
+VERSION = 7  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:
     """The gatekeeper of a group's champion, and whether it was made now; nothing is asked again while its inputs are the same. None without
     validation examples.
 
-    Holds router.npz, verifier.npz, strangeness.npz (to the validation split's calls), `outcomes` (with the `score` that each call got
-    from a gatekeeper which had not learned it; of tasks whose streams begin at once, the router's chance) and `router` (facts).
-    `say` is told how far the asking has come.
+    Holds router.npz, verifier.npz, strangeness.npz (to the validation split's calls), `outcomes` (with the `score` that each call got from
+    a gatekeeper which had not learned it; of tasks whose streams begin at once, the router's chance) and `router` (facts; `strangeness` is
+    that of the calls with which calibration sessions begin). `say` is told how far the asking has come.
     """
     lake = Lake(settings.lake)
     examples, written = lake.read(EXAMPLES, group), lake.read(ROUTER, group)
@@ -65,7 +65,7 @@ def train_router(group: str, champion: AdapterVersion, settings: Settings, say: 
     strangeness = Strangeness.to(seen["validation"].texts)
     facts = {
         "group": group,
-        "strangeness": strangeness.of(seen["calibration"].texts).tolist() if len(seen["calibration"]) else [],
+        "strangeness": strangeness.of(beginnings(rows[rows["split"] == "calibration"])).tolist() if len(held_out) else [],
         "adapter": champion.lake_digest,
         "version": champion.version,
         "base": champion.base,
@@ -111,6 +111,11 @@ def verifier_of(group: str, champion: AdapterVersion, lake: Lake) -> Artefact | 
     """The verifier model of a champion, if it has one."""
     written = lake.read(VERIFIER, group)
     return written if written and written.json("verifier")["adapter"] == champion.lake_digest else None
+
+
+def beginnings(rows: pd.DataFrame) -> list[str]:
+    """The first call of each session, each text once: calls of a session resemble each other, so drift is looked for in these."""
+    return rows.drop_duplicates("session_id").drop_duplicates("text")["text"].tolist()
 
 
 def outcomes_of(rows: pd.DataFrame) -> Outcomes:

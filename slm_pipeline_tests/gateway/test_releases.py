@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 
+import httpx2
 from scipy.stats import binomtest
 
 from slm_pipeline.resources.slm_server import served_name
@@ -149,13 +150,13 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
     until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == release)
 
 
-def test_audits_do_not_gainsay_a_checker_that_knows_what_is_right(served):
+def test_neither_audits_nor_drift_gainsay_a_checker_that_knows_what_is_right(served):
     gateway, lake, release = served
     facts = lake.version(RELEASE, None, release).json("release")
     (group,) = facts["groups"]
     check = ["any.py", "GOLD = True\n\n\ndef check(messages, answer):\n    return True\n"]
     tasks = {task: of | {"gold": True, "checker": check, "threshold": None} for task, of in facts["groups"][group]["tasks"].items()}
-    checked = with_group(lake, release, tasks=tasks, gold=list(tasks), certificates={})
+    checked = with_group(lake, release, tasks=tasks, gold=list(tasks), certificates={}, strangeness=[0.0] * 200)
     write_rollout(lake, Rollout(serving=checked, previous=release))
     with beside(gateway, SLM_AUDIT_SHARE="1") as auditing:
         until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == checked)
@@ -163,7 +164,29 @@ def test_audits_do_not_gainsay_a_checker_that_knows_what_is_right(served):
             post(auditing, usual(i))
         (audit,) = [attempt for attempt in newest(auditing).route.attempts if attempt.reason == "audit"]
     assert audit.agrees is False
-    assert read_rollout(lake).serving == checked
+    assert (read_rollout(lake).serving, read_rollout(lake).withdrawn) == (checked, {})
+
+
+def in_session(gateway, session):
+    """A call of that session; why it was answered by whom it was."""
+    answer = httpx2.post(f"{gateway.url}/v1/chat/completions", json=request(), headers={"x-slm-session": session}, timeout=60)
+    return answer.headers["x-slm-route"], newest(gateway).route.reason
+
+
+def test_traffic_that_changes_withdraws_the_certificate_and_a_long_session_alone_does_not(served):
+    """The release has only seen calls that are less strange than any that come."""
+    gateway, lake, release = served
+    (group,) = lake.version(RELEASE, None, release).json("release")["groups"]
+    sheltered = with_group(lake, release, strangeness=[0.0] * 200)
+    write_rollout(lake, Rollout(serving=sheltered, previous=release))
+    until(lambda: in_session(gateway, "long")[0] == "slm" and newest(gateway).route.release == sheltered)
+    assert {in_session(gateway, "long") for _ in range(30)} == {("slm", "certified")}
+    answers = [in_session(gateway, f"session {i}") for i in range(30)]
+    assert answers[0] == ("slm", "certified")
+    assert answers[-1] == ("llm", "withdrawn")
+    rollout = read_rollout(lake)
+    assert (rollout.serving, list(rollout.withdrawn)) == (sheltered, [group])
+    assert "drift" in rollout.history[-1]["reason"]
 
 
 def test_an_slm_server_answers_and_while_it_is_away_the_llm_does(served, monkeypatch):

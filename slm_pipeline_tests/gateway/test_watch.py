@@ -34,3 +34,11 @@ def test_calls_that_become_strange_withdraw_the_certificate():
     same, other = watch(), watch()
     assert not any(same.strange("group", value) for value in draws.random(1000))
     assert any(other.strange("group", 0.7 + 0.3 * value) for value in draws.random(500))
+
+
+def test_only_the_first_call_of_a_session_in_its_group_is_looked_at():
+    seen = watch()
+    assert seen.begins("group", "one")
+    assert not seen.begins("group", "one")
+    assert seen.begins("other", "one")
+    assert seen.begins("group", "two")

@@ -6,7 +6,7 @@ import pytest
 
 from slm_pipeline.records import Answer as Said
 from slm_pipeline.records import response_of
-from slm_pipeline.s1_collect.importers.sessions import Sessions
+from slm_pipeline.s1_collect.importers.sessions import Sessions, opening
 
 USER, MORE = {"role": "user", "content": "hi"}, {"role": "user", "content": "why?"}
 HELLO = {"role": "assistant", "content": "hello"}
@@ -25,6 +25,14 @@ def test_a_conversation_that_goes_on_stays_in_its_session():
     assert ask(sessions, "c", [USER], "1", "hello") == "1"
     assert ask(sessions, "c", [USER, HELLO, MORE], "2", "because") == "1"
     assert ask(sessions, "c", [USER, HELLO, MORE, {"role": "assistant", "content": "because"}, MORE], "3") == "1"
+
+
+def test_all_calls_of_a_conversation_have_its_opening():
+    first = {"messages": [{"role": "system", "content": "It is noon."}, {"role": "user", "content": "hello"}]}
+    later = {"messages": [{"role": "system", "content": "It is one."}, *first["messages"][1:], {"role": "assistant", "content": "yes?"}]}
+    assert opening("c", first) == opening("c", later)
+    others = [opening("d", first), opening("c", {"messages": [{"role": "user", "content": "good day"}]}), opening("c", {})]
+    assert len({opening("c", first), *others}) == 4
 
 
 def test_another_client_another_opening_or_another_answer_is_another_session():

@@ -71,5 +71,10 @@ def test_few_calls_give_a_router_and_no_promise(trained, counts):
     assert found["threshold"] is None
 
 
+def test_drift_is_looked_for_where_sessions_begin():
+    rows = pd.DataFrame({"session_id": list("aabbc"), "text": ["one", "two", "three", "four", "one"]})
+    assert routing.beginnings(rows) == ["one", "three"]
+
+
 def test_without_validation_calls_there_is_no_router(trained):
     assert trained(calibration=5) == (None, False)

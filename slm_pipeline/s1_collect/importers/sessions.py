@@ -46,6 +46,12 @@ class Sessions:
             self._sessions.popitem(last=False)
 
 
+def opening(client: str, request: Json) -> str:
+    """What all calls of a conversation have in common: a digest of its first turn, and of whose it is."""
+    state = next((state for _, state in _states(client, request)), client.encode("utf-8", "replace"))
+    return state.hex()
+
+
 def _states(client: str, request: Json) -> Iterator[tuple[bool, bytes]]:
     """After each message: whether the model said it, and a digest of the conversation so far."""
     messages = request.get("messages")
