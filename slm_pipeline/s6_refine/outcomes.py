@@ -4,6 +4,7 @@ certificate are made from."""
 import json
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 
@@ -42,25 +43,35 @@ def outcomes(
     answer: Callable[[Json, Asked], Proposal],
     settings: Settings,
     on_done: Callable[[], None] = lambda: None,
+    parallel: int = 1,
 ) -> pd.DataFrame:
-    """COLUMNS for every validation and calibration example. `answer(example, asked)` is the SLM's.
+    """COLUMNS for every validation and calibration example. `answer(example, asked)` is the SLM's, called from `parallel` threads.
 
     text: what the router sees. known: the verifier's numbers (`answering.KNOWN`). slm, llm: 1 if right, else 0; judged_by: "checker",
     "gold", or "teacher": then the LLM counts as right, and the SLM if it says the same. agrees: 1 if it does; NaN where no LLM was asked.
     """
-    rows = []
-    for example in examples[examples["split"].isin(SPLITS)].to_dict("records"):
-        tools = tasks[example["task"]].get("tools") or []
-        asked = Asked(json.loads(example["full_messages"]), tools, checkers.get(example["task"]))
+    wanted = examples[examples["split"].isin(SPLITS)].to_dict("records")
+    asking = [
+        Asked(json.loads(example["full_messages"]), tasks[example["task"]].get("tools") or [], checkers.get(example["task"]))
+        for example in wanted
+    ]
+
+    def answered(example: Json, asked: Asked) -> Proposal:
         proposal = answer(example, asked)
+        on_done()
+        return proposal
+
+    with ThreadPoolExecutor(parallel, "asking") as pool:
+        proposals = list(pool.map(answered, wanted, asking))
+    rows = []
+    for example, asked, proposal in zip(wanted, asking, proposals, strict=True):
         slm, llm, by = judged(example, proposal.answer, asked, settings)
         rows.append(
             {key: example[key] for key in ("id", "session_id", "task", "split")}
             | {"text": router_text(json.loads(example["messages"])), "answer": proposal.text, "known": proposal.known(asked).tolist()}
             | {"samples": proposal.samples, "tokens": proposal.tokens, "latency_ms": proposal.latency_ms, "passed": proposal.passed}
-            | {"slm": float(slm), "llm": float(llm), "judged_by": by, "agrees": _agrees(example, proposal.answer, tools, settings)}
+            | {"slm": float(slm), "llm": float(llm), "judged_by": by, "agrees": _agrees(example, proposal.answer, asked.tools, settings)}
         )
-        on_done()
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def _asked(
     table = table[table["split"].isin(SPLITS)]
     adapter = adapter_of(Lake(settings.lake).version(ADAPTER, group, champion.lake_digest))
     base, schemas = ensure_base(champion.base, settings), task_schemas(tasks)
-    done = iter(range(1, len(table) + 1))
+    done, judging = iter(range(1, len(table) + 1)), Lock()  # a server of SLMs is asked side by side, the verifier's engine is not
 
     def tick() -> None:
         if (n := next(done)) % 20 == 0 or n == len(table):
@@ -163,6 +164,7 @@ def _asked(
             if judge is None or task in at_once:
                 return said
             messages = json.loads(example[COLUMN[adapter.form]])
-            return replace(said, verified=says_right(judge, messages, said.text, base, settings))
+            with judging:
+                return replace(said, verified=says_right(judge, messages, said.text, base, settings))
 
-        return outcomes(table, tasks, checkers, answer, settings, tick)
+        return outcomes(table, tasks, checkers, answer, settings, tick, engine.parallel)

@@ -1,6 +1,7 @@
 """Who is right on calls that an SLM has not learned from, and who says so."""
 
 import json
+import threading
 
 import pandas as pd
 
@@ -85,3 +86,17 @@ def test_every_call_that_was_not_learned_from_gets_a_row():
     assert (found["slm"] == 1).all()
     assert (found["agrees"] == 1).all()
     assert all(len(known) == len(KNOWN) for known in found["known"])
+
+
+def test_a_server_is_asked_several_calls_at_a_time_and_rows_keep_their_order():
+    rows = pd.DataFrame([example(id=f"call-{i}", full_messages=json.dumps([{"role": "user", "content": str(i)}])) for i in range(8)])
+    together = threading.Barrier(4, timeout=20)
+
+    def answer(row, asked):
+        together.wait()
+        text = asked.messages[-1]["content"]
+        return Proposal(text, parse_answer(text), 1, 1.0, -0.1, -0.1, None, 5, 3, 1.0)
+
+    found = outcomes(rows, {"task": {"tools": TOOLS}}, {}, answer, SETTINGS, parallel=4)
+    assert found["id"].tolist() == rows["id"].tolist()
+    assert found["answer"].tolist() == [str(i) for i in range(8)]
