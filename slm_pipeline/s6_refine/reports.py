@@ -45,10 +45,9 @@ def savings_markdown(found: Json | None, unpriced: Json, names: Mapping[str, str
     if found is None:
         return NOT_YET
     row = found["in_all"]
-    audits = f"of {row['audits']} audited answers" if row["audits"] else "promised; none was audited yet"
     lines = [
         f"SLMs served **{row['slm']:,} of {row['calls']:,} calls, {_share(row['share'])}**, since {_day(row['since'])}.",
-        f"They said otherwise than the LLM in {_share(row['wrong'])} ({audits}).",
+        _how_wrong(row),
         f"**{usd(row['saved_usd'])} saved**: {usd(row['spent_usd'])} spent where the LLM alone would have taken {usd(row['alone_usd'])}. "
         f"A correct call cost {usd(row['usd_per_correct'])} [{usd(row['usd_per_correct_low'])}, {usd(row['usd_per_correct_high'])}], "
         f"the LLM alone {usd(row['alone_usd_per_correct'])}; audits are paid for, and the machine's hours, busy or idle, "
@@ -104,8 +103,16 @@ def _unpriced(unpriced: Json) -> list[str]:
     return [f"{what} A row for each model in `prices.yaml`, in the home folder, says it."]
 
 
+def _how_wrong(row: Json) -> str:
+    checked = f"A checker that knows what is right has passed {row['checked']:,} of these answers. " if row["checked"] else ""
+    if row["checked"] == row["slm"] > 0:
+        return checked.strip()
+    audits = f"of {row['audits']} audited answers" if row["audits"] else "promised; none was audited yet"
+    return f"{checked}They are wrong where the LLM is right in {_share(row['wrong'])} ({audits})."
+
+
 def _wrong(of: Json) -> str:
-    return _share(of["wrong"]) if of["audits"] else "no audit"
+    return _share(of["wrong"]) if of["audits"] else "checked" if of["checked"] == of["slm"] > 0 else "no audit"
 
 
 def _reasons(reasons: Mapping[str, float]) -> str:

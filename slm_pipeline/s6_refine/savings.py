@@ -53,7 +53,7 @@ def _hours(calls: pd.DataFrame) -> float:
 def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> Json:
     slm = calls["served_by"] == "slm"
     share = mean_interval(slm.astype(float), calls["session_id"], settings.bootstrap_samples, settings.seed)
-    wrong = _wrong(_audited(calls[slm]), settings.alpha)
+    wrong = _wrong(calls[slm], settings.alpha)
     priced = calls[calls["alone_usd"].notna()]
     alone = float(priced["alone_usd"].sum()) if len(priced) else None
     spent = float(priced["usd"].sum()) + machine_usd if len(priced) else None
@@ -62,7 +62,8 @@ def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> J
         "calls": len(calls),
         "slm": int(slm.sum()),
         "share": {"mean": share.mean, "low": share.low, "high": share.high},
-        "audits": int(calls.loc[slm, "agrees"].notna().sum()),
+        "checked": int((served["reason"] == CHECKED).sum()),
+        "audits": wrong["n"],
         "wrong": wrong,
         "priced": len(priced),
         "alone_usd": alone,
@@ -79,18 +80,15 @@ def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> J
     }
 
 
-def _audited(served: pd.DataFrame) -> pd.Series:
-    """Of each audited call, whether the SLM was right: 1 where the LLM says the same, or a checker knows it."""
-    audited = served[served["agrees"].notna()]
-    return audited["agrees"].where(audited["reason"] != CHECKED, 1.0)
-
-
-def _wrong(agrees: pd.Series, alpha: float) -> Json:
+def _wrong(served: pd.DataFrame, alpha: float) -> Json:
+    """How often served answers are wrong; `n` audits say it of those that no checker has passed."""
+    unsure = served[served["reason"] != CHECKED]
+    share, agrees = len(unsure) / len(served) if len(served) else 1.0, unsure["agrees"].dropna()
     n, wrong = len(agrees), int((1 - agrees).sum())
     if n == 0:
-        return {"mean": alpha, "low": 0.0, "high": alpha, "n": 0}
+        return {"mean": alpha * share, "low": 0.0, "high": alpha * share, "n": 0}
     exact = binomtest(wrong, n).proportion_ci(0.95)
-    return {"mean": wrong / n, "low": float(exact.low), "high": float(exact.high), "n": n}
+    return {"mean": wrong / n * share, "low": float(exact.low) * share, "high": float(exact.high) * share, "n": n}
 
 
 def _per_correct(spent: float | None, calls: int, slm: int, wrong: Json) -> Json:

@@ -67,8 +67,13 @@ def test_money_is_what_was_spent_idle_hours_and_audits_included():
 
 def test_what_a_checker_knows_to_be_right_is_not_wrong_for_an_audit_that_says_otherwise():
     row = found(slm("r", False), slm("r", False, reason="checker"), slm("r", True))["in_all"]
-    assert row["audits"] == 3
+    assert (row["audits"], row["checked"]) == (2, 1)
     assert row["wrong"]["mean"] == pytest.approx(1 / 3)
+    sure = found(llm(), slm("r", False, reason="checker"), slm("r", reason="checker"))
+    assert (sure["in_all"]["wrong"]["mean"], sure["in_all"]["wrong"]["high"]) == (0, 0)
+    told = savings_markdown(sure, {"calls": 0, "of": 3, "models": {}}, {})
+    assert "A checker that knows what is right has passed 2 of these answers." in told
+    assert "audited answers" not in told
 
 
 def test_a_machine_that_idles_costs_more_than_it_saves_and_the_figures_say_so():
