@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from slm_pipeline.router.outcomes import OutcomeModel, fit
 
 FOLDS = 5
-LOST = 0.05
-"""Share of the calls that an SLM answers rightly which the router may send to the LLM unasked."""
+LOST, SURE = 0.05, 0.95
+"""Share of the calls that an SLM answers rightly which the router may send to the LLM unasked, and with what confidence it is no more."""
 SLM, LLM = "slm", "llm"
 
 
@@ -67,8 +68,15 @@ def learn(seen: Outcomes, seed: int) -> tuple[Gatekeeper, np.ndarray, np.ndarray
         keeper = _fitted(known if len(known) else asked, 0.0, seed)
         chances[folds == fold] = keeper.chance(asked.texts)
         scores[folds == fold] = keeper.scores(asked.texts, asked.answers, asked.known)
-    worth = float(np.quantile(chances[seen.slm == 1], LOST)) if (seen.slm == 1).any() else 0.0
+    worth = worth_asking(chances[seen.slm == 1])
     return _fitted(seen, worth, seed), np.where(chances >= worth, scores, -1.0), chances
+
+
+def worth_asking(chances: np.ndarray) -> float:
+    """From which chance on an SLM is asked, by the chances of calls that it answered rightly: a one-sided tolerance limit (Wilks 1941,
+    "Determination of sample sizes for setting tolerance limits"). 0 where they are too few, below 59, to leave any out."""
+    least = int(binom.ppf(1 - SURE, len(chances), LOST)) if len(chances) else 0
+    return float(np.sort(chances)[least - 1]) if least else 0.0
 
 
 def _fitted(seen: Outcomes, worth: float, seed: int) -> Gatekeeper:

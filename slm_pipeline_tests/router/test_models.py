@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slm_pipeline.router.models import Outcomes, learn
+from slm_pipeline.router.models import LOST, Outcomes, learn, worth_asking
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +42,18 @@ def test_a_single_session_teaches_no_more_than_its_share():
     few = Outcomes(["a b", "c d"], ["x", "y"], np.zeros((2, 1)), np.array([1.0, 0.0]), np.ones(2), ["s", "s"])
     keeper, _, _ = learn(few, 7)
     assert keeper.chance(["a b"])[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("n", [59, 100, 400])
+def test_a_router_rarely_loses_more_good_calls_than_it_may(n):
+    """Chances are uniform here, so the share that a threshold leaves out is the threshold."""
+    draws = np.random.default_rng(n)
+    thresholds = np.array([worth_asking(draws.random(n)) for _ in range(2_000)])
+    assert (thresholds > LOST).mean() <= 0.05 + 0.015
+    assert thresholds.max() > 0
+
+
+def test_of_few_good_calls_none_is_left_unasked():
+    assert worth_asking(np.linspace(0.3, 0.9, 58)) == 0
+    assert worth_asking(np.array([])) == 0
+    assert worth_asking(np.linspace(0.3, 0.9, 59)) == 0.3
