@@ -21,8 +21,8 @@ from slm_pipeline.s1_collect.call_log import CallLog
 from slm_pipeline.s1_collect.roles import Role
 from slm_pipeline.s6_refine.rollout import Rollout, write_rollout
 from slm_pipeline.settings import Settings
-from slm_pipeline_tests.gateway.recorded_upstream import RecordedUpstream, recorded_upstream
-from slm_pipeline_tests.gateway.released import make_release, until_served
+from slm_pipeline_tests.gateway.recorded_upstream import RecordedUpstream, eventually, recorded_upstream
+from slm_pipeline_tests.gateway.released import make_release, newest, until_served
 from slm_pipeline_tests.test_whole_loop import SETTINGS
 
 START_SECONDS = 60
@@ -132,6 +132,6 @@ def served(released):
     """The same, with that release in service and its engine running."""
     gateway, lake, release = released
     write_rollout(lake, Rollout().offered(release).promoted().promoted())
-    until_served(gateway)
+    assert eventually(lambda: until_served(gateway) and newest(gateway).route.release == release, 60), "the release before it still answers"
     gateway.upstream.requests.clear()
     return gateway, lake, release
