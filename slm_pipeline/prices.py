@@ -73,5 +73,5 @@ def _published(model: str, day: date) -> Price | None:
         found = calc_price(Usage(input_tokens=_FEW, output_tokens=_FEW), model, genai_request_timestamp=noon)
     except LookupError:
         return None
-    rates = {"input": float(found.input_price * MILLION / _FEW), "output": float(found.output_price * MILLION / _FEW)}
-    return Price(model=found.model.id, **rates)
+    read, written = (float(price * MILLION / _FEW) for price in (found.input_price, found.output_price))
+    return Price(model=found.model.id, input=read, output=written)

@@ -123,18 +123,20 @@ class _Call:
     async def _ask_slm(self) -> None:
         began = time.perf_counter()
         live = self.ask.streaming and self.api is CHAT
-        session = session_of(self.headers) or opening(self.caller.client_id, self.chat)
-        self.tried = await (self._ask_aloud(session) if live else self.gateway.slm.answer(self.chat, session, random.random()))
+        self.tried = await (self._ask_aloud() if live else self.gateway.slm.answer(self.chat, self._session, random.random()))
         self.decision = self.tried.decision
         if self.tried.attempt is not None:
             self.waited += time.perf_counter() - began
 
-    async def _ask_aloud(self, session: str) -> Tried:
+    def _session(self) -> str:
+        return session_of(self.headers) or opening(self.caller.client_id, self.chat)
+
+    async def _ask_aloud(self) -> Tried:
         """Ask the SLM, and pass on what it says as it comes, if it is one that may."""
         pieces: asyncio.Queue = asyncio.Queue()
         sending = asyncio.ensure_future(self._send_pieces(pieces))
         try:
-            tried = await self.gateway.slm.answer(self.chat, session, random.random(), lambda *piece: pieces.put_nowait(piece))
+            tried = await self.gateway.slm.answer(self.chat, self._session, random.random(), lambda *piece: pieces.put_nowait(piece))
             pieces.put_nowait(None)
             await sending
             return tried

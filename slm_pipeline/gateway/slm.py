@@ -27,6 +27,8 @@ STREAM_SECONDS = 120.0
 """For an answer that is sent while it is written."""
 Hear = Callable[[Json, str], None]
 """Is told how a chat completion begins, and a piece of its text."""
+Session = Callable[[], str]
+"""Says whose call it is; asked only where that matters, for it may take the reading of a whole prompt."""
 log = logging.getLogger(__name__)
 
 
@@ -83,8 +85,8 @@ class SlmSide:
         for key in [key for release in self._in_order() for key in first[release.id]][: self.engines.most]:
             self.engines.load(key)
 
-    async def answer(self, request: Json, session: str, draw: float, hear: Hear | None = None) -> Tried:
-        """Ask the SLM of a request in chat form, if there is one. `session`: whose call it is. `draw`, from 0 to 1, decides whether the
+    async def answer(self, request: Json, session: Session, draw: float, hear: Hear | None = None) -> Tried:
+        """Ask the SLM of a request in chat form, if there is one. `session` says whose call it is. `draw`, from 0 to 1, decides whether the
         canary answers. `hear` is told the pieces of an answer that is begun at once, as they come, whatever comes of it in the end."""
         release = self._serving(draw)
         if release is None:
@@ -97,7 +99,7 @@ class SlmSide:
 
     async def shadow(self, request: Json) -> Attempt | None:
         """What a release in shadow would have answered; None if it would not have been asked."""
-        return (await self._ask(self._releases[self.rollout.candidate], request, "")).attempt if self.shadows else None
+        return (await self._ask(self._releases[self.rollout.candidate], request)).attempt if self.shadows else None
 
     @property
     def shadows(self) -> bool:
@@ -155,11 +157,13 @@ class SlmSide:
         release = next(of for of in self._releases.values() if key in of.engines())
         return release.start(key)
 
-    async def _ask(self, release: Released, request: Json, session: str, hear: Hear | None = None) -> Tried:
+    async def _ask(self, release: Released, request: Json, session: Session | None = None, hear: Hear | None = None) -> Tried:
         ready = release.route(request)
         if isinstance(ready, Decision):
             return Tried(ready)
-        if release.id == self.rollout.serving and not ready.gold:  # what a checker decides needs no promise that could be withdrawn
+        if (
+            session and release.id == self.rollout.serving and not ready.gold
+        ):  # what a checker decides needs no promise that could be withdrawn
             await self._look_at(release, ready, session)
             if ready.group in self.rollout.withdrawn:
                 return Tried(_to_llm(ready, "withdrawn"))
@@ -206,10 +210,10 @@ class SlmSide:
         why = CHECKED if ready.gold else "certified"
         return Tried(Decision("slm", why, ready.group, ready.chance, ready.release), attempt, response)
 
-    async def _look_at(self, release: Released, ready: Ready, session: str) -> None:
+    async def _look_at(self, release: Released, ready: Ready, session: Session) -> None:
         """Withdraw what was promised of a group whose calls have changed."""
         watch = self._watches.get(release.id)
-        if watch is None or ready.group in self.rollout.withdrawn or not watch.begins(ready.group, session):
+        if watch is None or ready.group in self.rollout.withdrawn or not watch.begins(ready.group, session()):
             return
         if reason := watch.strange(ready.group, release.strangeness(ready)):
             log.error("release %s: the certificate of %s is withdrawn: %s", release.id, ready.group, reason)

@@ -1,5 +1,6 @@
 """The catalogue of base models that a group's adapter could be trained on."""
 
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -86,15 +87,13 @@ def entry(name: str, settings: Settings | None = None) -> CatalogueEntry:
 
 
 def _read(file: Path) -> list[CatalogueEntry]:
-    return read_rows(file, CatalogueEntry, CatalogueError, complete=lambda given: _with_facts(given, file) if _has_path(given) else given)
+    return read_rows(file, CatalogueEntry, CatalogueError, complete=partial(_with_facts, file))
 
 
-def _has_path(given: object) -> bool:
-    return isinstance(given, dict) and bool(given.get("path"))
-
-
-def _with_facts(given: dict, file: Path) -> dict:
-    """The entry, and what its folder or file says of itself; what the entry says wins."""
+def _with_facts(file: Path, given: object) -> object:
+    """The entry, and what the folder or file that it names says of itself; what the entry says wins."""
+    if not isinstance(given, dict) or not given.get("path"):
+        return given
     path = Path(given["path"]).expanduser()
     path = path if path.is_absolute() else file.parent / path
     if not path.exists():

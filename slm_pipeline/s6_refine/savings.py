@@ -53,11 +53,11 @@ def _hours(calls: pd.DataFrame) -> float:
 def _row(calls: pd.DataFrame, settings: Settings, machine_usd: float = 0.0) -> Json:
     slm = calls["served_by"] == "slm"
     share = mean_interval(slm.astype(float), calls["session_id"], settings.bootstrap_samples, settings.seed)
-    wrong = _wrong(calls[slm], settings.alpha)
+    served = calls[slm]
+    wrong = _wrong(served, settings.alpha)
     priced = calls[calls["alone_usd"].notna()]
     alone = float(priced["alone_usd"].sum()) if len(priced) else None
     spent = float(priced["usd"].sum()) + machine_usd if len(priced) else None
-    served = calls[slm]
     return {
         "calls": len(calls),
         "slm": int(slm.sum()),
