@@ -24,6 +24,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.records import AgentCall, Json, response_answer
 from slm_pipeline.s6_refine.release import promised
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
+from slm_pipeline.s6_refine.routing import ROUTER
 from slm_pipeline.scores import is_correct, same_answer
 from slm_pipeline.settings import Settings, Upstream
 from slm_pipeline.up import free_port
@@ -41,6 +42,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
     (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions,
     `escalated_…`, and calls by who answered and why (`reasons_…`). `slm_share_gain`: what the round brought on the last part, which the
     release before it is asked as well, call by call. `data`: a file or a folder of `*.jsonl*` files.
+
+    Where a checker is gold, the last part is served once more by the same adapters without it, so that only a certificate lets an SLM
+    serve: `release_without_checker`, `slm_share_without_checker` and so on, as for the other parts.
 
     The LLM is the recorded one, behind the real gateway. alpha 0.20, delta 0.10, at most eight samples; audits off, for there is no LLM to
     pay. A release goes into full service at once. Traffic of arithmetic steps has a checker that is gold: right is an answer all of whose
@@ -89,7 +93,11 @@ def _measure(settings: Settings, files: Sequence[Path]) -> Json:
         write_rollout(loop.lake, Rollout(serving=first))
         without = _served(settings, files, parts[2], steps)
     gain = paired_interval(after["by_slm"], without["by_slm"], after["session_id"], settings.bootstrap_samples, settings.seed)
-    return figures | _interval("slm_share_gain", gain)
+    figures |= _interval("slm_share_gain", gain)
+    if steps:
+        _forget_checkers(settings, loop)
+        figures |= _figures("without_checker", promised(loop.lake), _served(settings, files, parts[2], steps), settings)
+    return figures
 
 
 def _parts(calls: Sequence[AgentCall]) -> list[list[AgentCall]]:
@@ -129,6 +137,16 @@ def _learn(settings: Settings, loop: "Loop") -> None:
     print(f"retrained: {', '.join(due) or 'nothing is due'}", file=sys.stderr, flush=True)
     for group in due:
         loop.execute("retrain_group", partition=group)
+    loop.execute("report")
+    _serve(loop.lake)
+
+
+def _forget_checkers(settings: Settings, loop: "Loop") -> None:
+    """Take the checkers away, and put the release into service that the same adapters get without them."""
+    for file in settings.checkers.glob("*.py"):
+        file.unlink()
+    for group in loop.lake.partitions(ROUTER):
+        loop.execute("retrain_group", ["router_model"], partition=group)
     loop.execute("report")
     _serve(loop.lake)
 

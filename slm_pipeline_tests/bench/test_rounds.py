@@ -23,8 +23,10 @@ def test_a_random_model_is_asked_learned_from_and_serves_nothing(home, monkeypat
     later = len(PUZZLES) - round(0.4 * len(PUZZLES))
     assert figures["n"] == len(PUZZLES)
     assert figures["n_before"] + figures["n_after"] == later
-    for part in ("before", "after"):
+    for part in ("before", "after", "without_checker"):
         assert sum(figures[f"reasons_{part}"].values()) == figures[f"n_{part}"]
         assert figures[f"slm_share_{part}"] == 0, "a random model passed the checker"
+    assert "what the checker passes is right" in figures["release_after"][0]
+    assert "cannot certify" in figures["release_without_checker"][0]
     assert figures["settings"]["epochs"] == 1
     assert "retrained: " in capfd.readouterr().err
