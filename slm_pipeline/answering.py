@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from slm_pipeline.answers import given_answer
-from slm_pipeline.checkers import Checker, checked_answer
+from slm_pipeline.checkers import Checker, checked_answer, is_gold
 from slm_pipeline.records import Answer, Json, ToolCall
 from slm_pipeline.resources.engine import Completion, Sampling
 from slm_pipeline.router.evidence import NAMES, evidence
@@ -31,6 +31,11 @@ class Asked:
     messages: list[Json]
     tools: list[Json]
     checker: Checker | None = None
+
+    @property
+    def gold(self) -> bool:
+        """Whether the checker knows what is right; raises CheckerError."""
+        return self.checker is not None and is_gold(self.checker)
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,14 @@ class Proposal:
 def propose(ask: Callable[[Sampling], Completion], asked: Asked, most: int, leeway: Leeway, seed: int = 0) -> Proposal:
     """The SLM's answer: the greedy one, if `most` is 1; else what most of up to `most` samples mean, the greedy one among them.
 
-    Sampling ends when more samples would hardly change the winner, and at once with an answer that the checker passes. An answer of which
-    the checker keeps nothing has no vote while another one has. Raises RuntimeError and CheckerError as `ask` and the checker do.
+    Sampling ends when more samples would hardly change the winner, and at once with an answer that the checker passes. Where the checker
+    is gold only the latter ends it: that answers agree which it does not pass makes none of them right. An answer of which the checker
+    keeps nothing has no vote while another one has. Raises RuntimeError and CheckerError as `ask` and the checker do.
     """
     said: list[Completion] = []
     read: list[_Read] = []
     camps: list[list[int]] = []
-    while len(said) < most and not (camps and (read[-1].standing == PASSED or decided(camps))):
+    while len(said) < most and not (camps and (read[-1].standing == PASSED or (decided(camps) and not asked.gold))):
         said.append(ask(sampling(len(said), seed)))
         read.append(_read(said[-1].text, asked))
         best = max(one.standing for one in read)

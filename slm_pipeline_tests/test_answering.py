@@ -31,9 +31,9 @@ class Model:
         return Completion(text, 10, len(text), 5.0, (-0.1, -0.3))
 
 
-def checker(tmp_path, body):
+def checker(tmp_path, body, head=""):
     path = tmp_path / "task.py"
-    path.write_text(f"from slm_pipeline.checkers import Checked\ndef check(messages, answer):\n    {body}\n")
+    path.write_text(f"from slm_pipeline.checkers import Checked\n{head}\ndef check(messages, answer):\n    {body}\n")
     return Checker(path, path.read_text())
 
 
@@ -69,6 +69,13 @@ def test_an_answer_that_the_checker_passes_ends_the_drawing(tmp_path):
     model = Model("sun", "sun", "rain", "sun")
     proposal = propose(model, asked, 8, Leeway())
     assert (proposal.text, proposal.samples, proposal.passed) == ("rain", 3, True)
+
+
+@pytest.mark.parametrize(("gold", "samples"), [(False, 3), (True, 5)])
+def test_answers_that_agree_end_the_drawing_unless_the_checker_knows_better(tmp_path, gold, samples):
+    asked = Asked(MESSAGES, [], checker(tmp_path, "return 0.5 if answer == 'sun' else True", f"GOLD = {gold}"))
+    proposal = propose(Model("sun", "sun", "sun", "sun", "rain"), asked, 8, Leeway())
+    assert (proposal.samples, proposal.passed) == (samples, gold)
 
 
 def test_what_the_checker_takes_out_is_not_said(tmp_path):

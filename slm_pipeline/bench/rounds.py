@@ -40,8 +40,9 @@ ALPHA, DELTA, SAMPLES = 0.20, 0.10, 8
 def measure(settings: Settings, data: Path | None) -> Json:
     """What SLMs serve of given traffic, or the sample, before and after a round of learning: `slm_share_before`, `slm_share_after`
     (of all calls of that part), `wrong_served_before`, `wrong_served_after` (of those), with intervals that resample sessions,
-    `escalated_…`, and calls by who answered and why (`reasons_…`). `slm_share_gain`: what the round brought on the last part, which the
-    release before it is asked as well, call by call. `data`: a file or a folder of `*.jsonl*` files.
+    `escalated_…`, and calls by who answered and why (`reasons_…`). `failed_groups`: those that the sensor retrains. `slm_share_gain`: what
+    the round brought on the last part, which the release before it is asked as well, call by call. `data`: a file or a folder of
+    `*.jsonl*` files.
 
     Where a checker is gold, the last part is served once more by the same adapters without it, so that only a certificate lets an SLM
     serve: `release_without_checker`, `slm_share_without_checker` and so on, as for the other parts.
@@ -86,7 +87,7 @@ def _measure(settings: Settings, files: Sequence[Path]) -> Json:
     figures: Json = {"n": len(calls), "sessions": len({call.session_id for call in calls}), "gold_checker": steps}
     figures |= _figures("before", promised(loop.lake), _served(settings, files, parts[1], steps), settings)
     first = read_rollout(loop.lake).serving
-    _learn(settings, loop)
+    figures["failed_groups"] = _learn(settings, loop)
     after = without = _served(settings, files, parts[2], steps)
     figures |= _figures("after", promised(loop.lake), after, settings)
     if read_rollout(loop.lake).serving != first:
@@ -125,20 +126,23 @@ def _serve(lake: Lake) -> None:
         write_rollout(lake, rollout.promoted("bench").promoted("bench"))
 
 
-def _learn(settings: Settings, loop: "Loop") -> None:
-    """What the sensors do: refresh the days that received calls, retrain the groups that are due, and release anew."""
+def _learn(settings: Settings, loop: "Loop") -> list[str]:
+    """What sensors and schedules do until the next part: refresh the days that received calls, look for tasks anew, retrain the groups
+    that failed often enough and those that have new examples, and release anew. The groups that failed often enough."""
     from slm_pipeline.automation.retrain import groups_due
-    from slm_pipeline.automation.state import failure_totals, failures_seen
+    from slm_pipeline.automation.state import failure_totals, failures_seen, group_keys
 
     refresh(settings, loop)
+    loop.execute("recluster")
     refresh(settings, loop, ["task_assignments"])
     loop.execute("report")
     due = groups_due(failure_totals(loop.lake), failures_seen(loop.lake), {}, (), settings.failure_threshold)
-    print(f"retrained: {', '.join(due) or 'nothing is due'}", file=sys.stderr, flush=True)
-    for group in due:
+    print(f"failed often enough to be retrained: {', '.join(due) or 'none'}", file=sys.stderr, flush=True)
+    for group in group_keys(loop.lake):
         loop.execute("retrain_group", partition=group)
     loop.execute("report")
     _serve(loop.lake)
+    return list(due)
 
 
 def _forget_checkers(settings: Settings, loop: "Loop") -> None:

@@ -26,7 +26,7 @@ from slm_pipeline.settings import Settings
 
 EXAMPLES, ROUTER = "s3_cluster/task_examples", "s6_refine/router_model"
 USED = {"seed", "max_prompt_tokens", "max_answer_tokens", "max_samples", "leeway", "similarity_pass"}
-VERSION = 8  # raise it when the same calls shall give another router
+VERSION = 9  # raise it when the same calls shall give another router
 
 
 def train_router(group: str, champion: AdapterVersion, settings: Settings, say: Callable[[str], None]) -> tuple[Artefact | None, bool]:

@@ -29,4 +29,5 @@ def test_a_random_model_is_asked_learned_from_and_serves_nothing(home, monkeypat
     assert "what the checker passes is right" in figures["release_after"][0]
     assert "cannot certify" in figures["release_without_checker"][0]
     assert figures["settings"]["epochs"] == 1
-    assert "retrained: " in capfd.readouterr().err
+    assert len(figures["failed_groups"]) == 1
+    assert f"retrained: {figures['failed_groups'][0]}" in capfd.readouterr().err
