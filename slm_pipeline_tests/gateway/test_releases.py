@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ from slm_pipeline.resources.slm_server import served_name
 from slm_pipeline.s6_refine.release import RELEASE, adapter_files
 from slm_pipeline.s6_refine.rollout import Rollout, read_rollout, write_rollout
 from slm_pipeline_tests.gateway.conftest import free_port, running_gateway
+from slm_pipeline_tests.gateway.recorded_upstream import eventually
 from slm_pipeline_tests.gateway.released import lines, newest, post, request, rewritten, until_served
 from slm_pipeline_tests.llama_server import KEY, llama_server
 from slm_pipeline_tests.tiny import NAME
@@ -75,11 +75,12 @@ def beside(gateway, **variables):
     return running_gateway(gateway.settings.home, gateway.upstream, **state, **variables)
 
 
-def until(found, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+def until(found):
+    assert eventually(found, seconds=60)
+
+
+def until_answered_by(gateway, release):
+    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == release)
 
 
 def test_while_releases_change_under_load_every_request_is_answered_and_logged(served):
@@ -115,7 +116,7 @@ def test_the_canary_gets_its_share(served):
     gateway, lake, release = served
     candidate = with_group(lake, release, note="the same again")
     write_rollout(lake, Rollout().offered(release).promoted().promoted().offered(candidate).promoted())
-    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == candidate)
+    until_answered_by(gateway, candidate)
     before = len(gateway.calls())
     for i in range(150):
         post(gateway, usual(i))
@@ -136,7 +137,7 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
     content = {name: good.bytes(name) for name in good.files}
     write_rollout(lake, Rollout(serving=bad, previous=release))
     with beside(gateway, SLM_AUDIT_SHARE="0.02") as auditing:
-        until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == bad)
+        until_answered_by(auditing, bad)
         served_by_it = 0
         while read_rollout(lake).serving == bad:
             post(auditing, usual(served_by_it))
@@ -147,7 +148,7 @@ def test_a_release_that_audits_gainsay_is_rolled_back_within_200_served_calls(se
     assert "failed audits" in rollout.history[-1]["reason"]
     again = lake.version(RELEASE, None, rollout.serving)
     assert {name: again.bytes(name) for name in again.files} == content
-    until(lambda: post(gateway, request()).headers["x-slm-route"] == "slm" and newest(gateway).route.release == release)
+    until_answered_by(gateway, release)
 
 
 def test_neither_audits_nor_drift_gainsay_a_checker_that_knows_what_is_right(served):
@@ -159,7 +160,7 @@ def test_neither_audits_nor_drift_gainsay_a_checker_that_knows_what_is_right(ser
     checked = with_group(lake, release, tasks=tasks, gold=list(tasks), certificates={}, strangeness=[0.0] * 200)
     write_rollout(lake, Rollout(serving=checked, previous=release))
     with beside(gateway, SLM_AUDIT_SHARE="1") as auditing:
-        until(lambda: post(auditing, request()).headers["x-slm-route"] == "slm" and newest(auditing).route.release == checked)
+        until_answered_by(auditing, checked)
         for i in range(40):
             post(auditing, usual(i))
         (audit,) = [attempt for attempt in newest(auditing).route.attempts if attempt.reason == "audit"]

@@ -11,6 +11,7 @@ from slm_pipeline.lake import Lake
 from slm_pipeline.resources import tracking
 from slm_pipeline.s4_select import assets
 from slm_pipeline.settings import get_settings
+from slm_pipeline_tests.s6_refine.samples import example
 from slm_pipeline_tests.tiny import CATALOGUE, NAME, make_tiny_base
 
 GROUP, TWIN = "say-a-number-0a1b2c3d", "tiny-twin"
@@ -35,27 +36,14 @@ def lake(home, monkeypatch):
     shutil.copytree(folder, folder.with_name(TWIN))
     twin = CATALOGUE.replace(NAME, TWIN).replace("params: 100000", "params: 90000")
     (home / "models" / "catalogue.yaml").write_text(CATALOGUE + twin)
+    gold = {"task": "task", "target_source": "gold", "teacher_answer": None}
+    asked = [json.dumps([{"role": "user", "content": f"say {i}"}]) for i in range(16)]
     rows = [
-        {
-            "id": f"c{i}",
-            "session_id": f"s{i}",
-            "split": "validation" if i % 4 == 0 else "train",
-            "task": "task",
-            "form": "text",
-            "messages": json.dumps([{"role": "user", "content": f"say {i}"}]),
-            "answer": str(i),
-            "failed": False,
-            "weight": 1,
-            "outcome": None,
-            "teacher_answer": None,
-            "target_source": "gold",
-            "day": "2026-10-01",
-        }
-        for i in range(16)
+        example(i, "train" if i % 4 else "validation", str(i), "text", messages=said, full_messages=said, **gold)
+        for i, said in enumerate(asked)
     ]
-    examples = pd.DataFrame(rows).assign(full_messages=lambda table: table["messages"])
     lake = Lake(get_settings().lake)
-    lake.write(assets.EXAMPLES, GROUP, {"examples": examples, "tasks": TASKS})
+    lake.write(assets.EXAMPLES, GROUP, {"examples": pd.DataFrame(rows), "tasks": TASKS})
     return lake
 
 

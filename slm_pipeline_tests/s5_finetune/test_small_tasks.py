@@ -1,7 +1,5 @@
 """Verdicts on tasks and the learning curve of a group, through Dagster on a tiny base; and the rule alone."""
 
-import json
-
 import dagster as dg
 import pandas as pd
 import pytest
@@ -17,6 +15,7 @@ from slm_pipeline.s5_finetune.learning_curve import CURVE, FRACTIONS
 from slm_pipeline.s5_finetune.small_tasks import VERDICTS, Own, upper, verdict, with_verdicts
 from slm_pipeline.s5_finetune.trial import drawn, whole_sessions
 from slm_pipeline.settings import Settings, get_settings
+from slm_pipeline_tests.s6_refine.samples import example
 from slm_pipeline_tests.tiny import NAME, make_tiny_base
 
 GROUP = "small-00000000"
@@ -79,27 +78,15 @@ def lake(home, monkeypatch):
     make_tiny_base(home)
     lake = Lake(get_settings().lake)
     tasks = {key: {"name": f"say {key}", "tools": None, "response_format": None, "system": None, "forms": ["text"]} for key in ("a", "b")}
+    gold = {"target_source": "gold", "teacher_answer": None}
     rows = [
-        {
-            "id": f"{task}{i}",
-            "session_id": f"{task}{i // 2}",
-            "split": "validation" if i // 2 % 3 == 0 else "train",
-            "task": task,
-            "form": "text",
-            "messages": json.dumps([{"role": "user", "content": f"say {i}"}]),
-            "answer": str(i),
-            "failed": False,
-            "weight": 1,
-            "outcome": None,
-            "teacher_answer": None,
-            "target_source": "gold",
-            "day": "2026-10-01",
-        }
+        example(
+            i, "train" if i // 2 % 3 else "validation", str(i), "text", id=f"{task}{i}", session_id=f"{task}{i // 2}", task=task, **gold
+        )
         for task, count in (("a", 18), ("b", 8))
         for i in range(count)
     ]
-    table = pd.DataFrame(rows).assign(full_messages=lambda table: table["messages"])
-    lake.write("s3_cluster/task_examples", GROUP, {"examples": table, "tasks": tasks, "summary": {"failures_total": 0}})
+    lake.write("s3_cluster/task_examples", GROUP, {"examples": pd.DataFrame(rows), "tasks": tasks, "summary": {"failures_total": 0}})
     lake.write("s4_select/selected_base", GROUP, {"selection": {"base": NAME}})
     fine_tune(GROUP, get_settings(), "", lambda *_: None)
     return lake
