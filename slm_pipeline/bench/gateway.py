@@ -6,8 +6,6 @@ difference within pairs. Gateway and peer take turns (A B A B), so that a noisy 
 """
 
 import asyncio
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,9 +18,10 @@ import numpy as np
 import orjson
 import psutil
 
+from slm_pipeline.bench._processes import running
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings, Upstream
-from slm_pipeline.up import answers, free_port
+from slm_pipeline.up import free_port
 
 DELAY = 0.02  # seconds that the model server waits
 RATE, TURN_SECONDS, TURNS = 100, 10, 2
@@ -30,7 +29,6 @@ PEER_RATE = 25
 STREAM_SECONDS = 10
 LOAD_RATE, LOAD_SECONDS = 500, 30
 WARM_UP_SECONDS = 2
-START_SECONDS = 60
 _ASKED = {
     "model": "mock",
     "messages": [{"role": "system", "content": "Be brief. " * 60}, {"role": "user", "content": "How are you? " * 20}],
@@ -157,25 +155,12 @@ def gateway_process(folder: Path, **environment: str) -> Iterator[tuple[str, str
         "SLM_UPSTREAMS": f"[{upstream.model_dump_json()}]",
         **environment,
     }
-    commands = [
-        ([sys.executable, "-m", "slm_pipeline.bench._mock_upstream", str(upstream_port), str(DELAY)], f"http://127.0.0.1:{upstream_port}/"),
-        ([sys.executable, "-m", "slm_pipeline.cli", "serve"], f"http://127.0.0.1:{port}/healthz"),
-    ]
-    processes = []
-    try:
-        for command, url in commands:
-            processes.append(subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL))
-            deadline = time.monotonic() + START_SECONDS
-            while not answers(url):
-                if processes[-1].poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{' '.join(command[1:])} did not start")
-                time.sleep(0.05)
-        yield upstream.base_url, f"http://127.0.0.1:{port}/v1", psutil.Process(processes[-1].pid)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
+    server = ["-m", "slm_pipeline.bench._mock_upstream", str(upstream_port), str(DELAY)]
+    with (
+        running(server, f"http://127.0.0.1:{upstream_port}/", {}),
+        running(["-m", "slm_pipeline.cli", "serve"], f"http://127.0.0.1:{port}/healthz", variables) as process,
+    ):
+        yield upstream.base_url, f"http://127.0.0.1:{port}/v1", psutil.Process(process.pid)
 
 
 @contextmanager
