@@ -20,6 +20,8 @@ intervals that resample sessions. {settings}
 | seed | by SLMs: next 30 % | last 30 % | gained by learning, paired | of these wrong | samples, tokens, seconds where one is asked |
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
+
+Without the checker the last part is served as its certificate allows: {without}.
 """
 ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples:.1f}, {tokens:.0f}, {seconds:.1f} |"
 
@@ -28,7 +30,7 @@ def paragraph(seeds: list[dict]) -> str:
     """The paragraph's text; `seeds` is what `slm bench rounds` printed for each."""
     given = " ".join(f"SLM_{name.upper()}={value}" for name, value in sorted(seeds[0]["settings"].items()))
     settings = f"Trained with `{given}`." if given else "Trained with the usual settings."
-    return PARAGRAPH.format(n=seeds[0]["n"], settings=settings, rows="\n".join(map(_row, seeds)))
+    return PARAGRAPH.format(n=seeds[0]["n"], settings=settings, rows="\n".join(map(_row, seeds)), without=_without(seeds))
 
 
 def _row(of: dict) -> str:
@@ -42,9 +44,14 @@ def _row(of: dict) -> str:
     return ROW.format(seed=of["seed"], **shares, wrong=f"{wrong:.0f} of {served:.0f}", samples=samples, **spent)
 
 
+def _without(seeds: list[dict]) -> str:
+    """What a release promises without the checker, and what SLMs then serve."""
+    promises = sorted({line.partition(": ")[2] for of in seeds for line in of["release_without_checker"]})
+    shares = [100 * of["slm_share_without_checker"] for of in seeds]
+    return f"{'; '.join(promises)}; by SLMs {min(shares):.1f} to {max(shares):.1f} %"
+
+
 def _percent(of: dict, name: str) -> str:
-    if name not in of:  # a run from before the last part was served both ways
-        return "not measured"
     return f"{100 * of[name]:.1f} % [{100 * of[f'{name}_low']:.1f}, {100 * of[f'{name}_high']:.1f}]"
 
 
