@@ -188,7 +188,8 @@ def _figures(seen: Mapping[str, pd.DataFrame], settings: Settings) -> Json:
         rows[part] |= {"served": served.mean(), "wrong": ((1 - test["slm"]) * test["llm"])[served].mean() if served.any() else None}
         rows[part] |= {"tokens": test["tokens"].mean(), "ms": test["ms"].mean()}
         before = together
-    print(pd.DataFrame(rows).T.to_markdown(floatfmt=".3f", missingval="–"), file=sys.stderr, flush=True)
+    shown = pd.DataFrame(rows).T.astype(object)
+    print(shown.where(shown.notna(), None).to_markdown(floatfmt=".3f", missingval="–"), file=sys.stderr, flush=True)
     told = {f"{part}_{name}": value for part, row in rows.items() for name, value in row.items()}
     return {"n": n} | {name: None if value is None else round(float(value), 4) for name, value in told.items()}
 
