@@ -21,7 +21,7 @@ intervals that resample sessions. {settings}
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-Without the checker the last part is served as its certificate allows: {without}.
+Without the checker SLMs serve {without}.
 """
 ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples:.1f}, {tokens:.0f}, {seconds:.1f} |"
 
@@ -47,8 +47,8 @@ def _row(of: dict) -> str:
 def _without(seeds: list[dict]) -> str:
     """What a release promises without the checker, and what SLMs then serve."""
     promises = sorted({line.partition(": ")[2] for of in seeds for line in of["release_without_checker"]})
-    shares = [100 * of["slm_share_without_checker"] for of in seeds]
-    return f"{'; '.join(promises)}; by SLMs {min(shares):.1f} to {max(shares):.1f} %"
+    most = max(of["slm_share_without_checker"] for of in seeds)
+    return f"{f'up to {most:.1%}' if most else 'nothing'} of the last part: {'; '.join(promises)}"
 
 
 def _percent(of: dict, name: str) -> str:
