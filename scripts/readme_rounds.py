@@ -21,7 +21,7 @@ intervals that resample sessions. {settings}
 | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 
-Without the checker SLMs serve {without}.
+Without the checker SLMs serve {share} of the last part: {promises}.
 """
 ROW = "| {seed} | {before} | {after} | {gain} | {wrong} | {samples:.1f}, {tokens:.0f}, {seconds:.1f} |"
 
@@ -30,7 +30,7 @@ def paragraph(seeds: list[dict]) -> str:
     """The paragraph's text; `seeds` is what `slm bench rounds` printed for each."""
     given = " ".join(f"SLM_{name.upper()}={value}" for name, value in sorted(seeds[0]["settings"].items()))
     settings = f"Trained with `{given}`." if given else "Trained with the usual settings."
-    return PARAGRAPH.format(n=seeds[0]["n"], settings=settings, rows="\n".join(map(_row, seeds)), without=_without(seeds))
+    return PARAGRAPH.format(n=seeds[0]["n"], settings=settings, rows="\n".join(map(_row, seeds)), **_without(seeds))
 
 
 def _row(of: dict) -> str:
@@ -44,11 +44,11 @@ def _row(of: dict) -> str:
     return ROW.format(seed=of["seed"], **shares, wrong=f"{wrong:.0f} of {served:.0f}", samples=samples, **spent)
 
 
-def _without(seeds: list[dict]) -> str:
-    """What a release promises without the checker, and what SLMs then serve."""
-    promises = sorted({line.partition(": ")[2] for of in seeds for line in of["release_without_checker"]})
+def _without(seeds: list[dict]) -> dict[str, str]:
+    """What SLMs serve without the checker, and what a release then promises."""
     most = max(of["slm_share_without_checker"] for of in seeds)
-    return f"{f'up to {most:.1%}' if most else 'nothing'} of the last part: {'; '.join(promises)}"
+    promises = sorted({line.partition(": ")[2] for of in seeds for line in of["release_without_checker"]})
+    return {"share": f"up to {100 * most:.1f} %" if most else "nothing", "promises": "; ".join(promises)}
 
 
 def _percent(of: dict, name: str) -> str:
