@@ -18,7 +18,7 @@ from slm_pipeline.lake import digest
 from slm_pipeline.records import Answer, Json, response_of
 from slm_pipeline.settings import Settings
 
-__all__ = ["Checked", "Checker", "CheckerError", "checked_answer", "checker_of", "checkers_of", "is_gold"]
+__all__ = ["Checked", "Checker", "CheckerError", "checked_answer", "checker_of", "checkers_of", "is_gold", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,16 @@ def checked_answer(checker: Checker, messages: list[Json], answer: Answer, text:
     """
     said = response_of(answer, "")["choices"][0]["message"] if answer.tool_calls else answer.text
     return Checked(**_told(_process(checker).check(messages, said, text)))
+
+
+def verdict(checker: Checker | None, messages: list[Json], answer: Answer, text: str) -> bool | None:
+    """Whether all of an answer is right, of what `checked_answer` takes; None without a checker, or if it fails."""
+    if checker is None:
+        return None
+    try:
+        return checked_answer(checker, messages, answer, text).score == 1
+    except CheckerError:
+        return None
 
 
 def is_gold(checker: Checker) -> bool:

@@ -106,6 +106,7 @@ class _System:
         from slm_pipeline.router.models import Outcomes, learn
         from slm_pipeline.router.text import router_text
         from slm_pipeline.s6_refine.outcomes import judged
+        from slm_pipeline.s6_refine.replaceability import PASSED
 
         place = PARTS.index(part)
         hidden = [KNOWN.index(name) for later in list(SIGNALS)[max(0, place - 1) :] for name in SIGNALS[later]]
@@ -132,7 +133,7 @@ class _System:
             rest, score = seen.some(test), np.zeros(len(table))
             score[learned], score[test] = own, keeper.scores(rest.texts, rest.answers, rest.known)
         if place >= PARTS.index("checker") and self.checkers:
-            score = np.where(table["passed"], 2.0, score)
+            score = np.where(table["passed"], PASSED, score)
         return table.assign(score=score)
 
     def _proposals(self, part: str) -> list[Proposal]:

@@ -119,7 +119,9 @@ def replaceability() -> dg.MaterializeResult:
     found["unpriced"] = unpriced(calls)
     text = replaceability_markdown(found, {task["key"]: task["name"] for task in tasks})
     artefact = lake.write(REPLACEABILITY, None, {"replaceability": found, "replaceability.md": text})
-    metadata = {"replaceability": dg.MetadataValue.md(text), "share of calls": dg.MetadataValue.json(found["calls"])}
+    metadata: dict[str, object] = {"replaceability": dg.MetadataValue.md(text)}
+    if found["calls"]:
+        metadata["share of calls"] = found["calls"]["mean"]
     return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(artefact.digest))
 
 

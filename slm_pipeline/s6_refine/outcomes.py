@@ -10,7 +10,7 @@ import pandas as pd
 
 from slm_pipeline.answering import Asked, Proposal
 from slm_pipeline.answers import given_answer, render_answer, target_answer
-from slm_pipeline.checkers import Checker, CheckerError, checked_answer
+from slm_pipeline.checkers import Checker, verdict
 from slm_pipeline.records import Answer, Json, answer_of
 from slm_pipeline.router.text import router_text
 from slm_pipeline.scores import is_correct, same_answer
@@ -79,15 +79,14 @@ def judged(example: Mapping, given: Answer, asked: Asked, settings: Settings) ->
     """Whether the SLM and the LLM are right on an example, and who says so. A checker that fails says nothing."""
     recorded, tools = example["teacher_answer"], asked.tools
     teacher = given_answer(recorded, tools) if isinstance(recorded, str) else None
-    if asked.checker:
-        try:
-            return _passes(asked, given), teacher is None or _passes(asked, teacher), "checker"
-        except CheckerError:
-            pass
+    answers = (given, teacher)
+    passed = [answer is None or verdict(asked.checker, asked.messages, answer, render_answer(answer, tools)) for answer in answers]
+    if None not in passed:
+        return passed[0], passed[1], "checker"
     outcome = json.loads(example["outcome"]) if isinstance(example["outcome"], str) else {}
     gold = answer_of(outcome["gold"]) if isinstance(outcome.get("gold"), dict) else None
     if gold:
-        right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in (given, teacher)]
+        right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in answers]
         return right[0], right[1], "gold"
     return same_answer(target_answer(example), given, tools, settings.leeway, settings.similarity_pass), True, "teacher"
 
@@ -97,7 +96,3 @@ def _agrees(example: Mapping, given: Answer, tools: list[Json], settings: Settin
     if not isinstance(recorded, str):
         return math.nan
     return float(same_answer(given_answer(recorded, tools), given, tools, settings.leeway, settings.similarity_pass))
-
-
-def _passes(asked: Asked, answer: Answer) -> bool:
-    return checked_answer(asked.checker, asked.messages, answer, render_answer(answer, asked.tools)).score == 1

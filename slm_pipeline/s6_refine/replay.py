@@ -11,7 +11,7 @@ import pandas as pd
 from rich.progress import Progress
 
 from slm_pipeline.answers import given_answer
-from slm_pipeline.checkers import Checker, CheckerError, checked_answer, checkers_of
+from slm_pipeline.checkers import Checker, checkers_of, verdict
 from slm_pipeline.lake import Artefact, Lake, digest
 from slm_pipeline.records import CHECKED, AgentCall, Answer, Attempt, Json, Route, ToolCall, response_answer, response_of
 from slm_pipeline.resources.tracking import AdapterVersion, champion
@@ -172,26 +172,13 @@ def _judge(
     for a, completion in zip(asked, completions, strict=True):
         tools = tasks[a.task].get("tools") or []
         given = given_answer(completion.text, tools)
-        reason = _checked(a, given, completion.text, checkers.get(a.task))
-        if reason is None:
-            reason = failure_reason(a.target, given, tools, settings)
+        right = verdict(checkers.get(a.task), a.full_messages, given, completion.text)
+        reason = failure_reason(a.target, given, tools, settings) if right is None else "" if right else CHECKED
         response = response_of(given, model)
-        verdict = "rejected" if reason else "accepted"
-        attempt = Attempt(
-            model=model, response=response, verdict=verdict, reason=reason, tokens=completion.tokens, latency_ms=completion.latency_ms
-        )
+        said = {"verdict": "rejected" if reason else "accepted", "reason": reason}
+        attempt = Attempt(model=model, response=response, **said, tokens=completion.tokens, latency_ms=completion.latency_ms)
         route = Route(served_by="llm" if reason else "slm", group=version.group, release=release, reason=reason, attempts=[attempt])
         yield _logged(a.call, version, response if not reason else a.call.response, route), reason
-
-
-def _checked(asked: Asked, given: Answer, text: str, checker: Checker | None) -> str | None:
-    """What the task's checker says: "" of a right answer; None without one, or if it fails."""
-    if checker is None:
-        return None
-    try:
-        return "" if checked_answer(checker, asked.full_messages, given, text).score == 1 else CHECKED
-    except CheckerError:
-        return None
 
 
 def _logged(call: AgentCall, version: AdapterVersion, response: Json, route: Route) -> AgentCall:

@@ -1,6 +1,6 @@
 """What people read of S6, as Markdown: how much SLMs can take, what they have served and saved. No prompt is quoted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from slm_pipeline.records import Json
@@ -45,14 +45,14 @@ def savings_markdown(found: Json | None, unpriced: Json, names: Mapping[str, str
     if found is None:
         return NOT_YET
     row = found["in_all"]
+    money, time = _gained(row["saved_usd"], usd), _gained(row["saved_seconds"], "{:,.0f} seconds".format)
     lines = [
         f"SLMs served **{row['slm']:,} of {row['calls']:,} calls, {_share(row['share'])}**, since {_day(row['since'])}.",
         _how_wrong(row),
-        f"**{usd(row['saved_usd'])} saved**: {usd(row['spent_usd'])} spent where the LLM alone would have taken {usd(row['alone_usd'])}. "
-        f"A correct call cost {usd(row['usd_per_correct'])} [{usd(row['usd_per_correct_low'])}, {usd(row['usd_per_correct_high'])}], "
-        f"the LLM alone {usd(row['alone_usd_per_correct'])}; audits are paid for, and the machine's hours, busy or idle, "
-        f"at {usd(found['machine_hour_usd'])} each.",
-        f"**{row['saved_seconds']:,.0f} seconds saved**: a served call took {_ms(row['slm_ms'])}, the LLM takes {_ms(row['llm_ms'])}.",
+        f"**{money}**: {usd(row['spent_usd'])} spent where the LLM alone would have taken {usd(row['alone_usd'])}. "
+        f"A correct call cost {_usd_per_correct(row)}, the LLM alone {usd(row['alone_usd_per_correct'])}; audits are paid for, "
+        f"and the machine's hours, busy or idle, at {usd(found['machine_hour_usd'])} each.",
+        f"**{time}**: a served call took {_ms(row['slm_ms'])}, the LLM takes {_ms(row['llm_ms'])}.",
         *_unpriced(unpriced),
         "By release, oldest first:",
         _table(
@@ -81,6 +81,17 @@ def savings_markdown(found: Json | None, unpriced: Json, names: Mapping[str, str
         ),
     ]
     return "\n\n".join(lines)
+
+
+def _gained(amount: float | None, told: Callable[[float | None], str]) -> str:
+    """What was saved, or lost."""
+    return f"{told(-amount)} lost" if amount is not None and amount < 0 else f"{told(amount)} saved"
+
+
+def _usd_per_correct(row: Json) -> str:
+    """With its interval, where there is one: where a checker has passed all, it is known."""
+    mean, low, high = (usd(row[f"usd_per_correct{bound}"]) for bound in ("", "_low", "_high"))
+    return mean if low == high else f"{mean} [{low}, {high}]"
 
 
 def usd(amount: float | None) -> str:

@@ -74,12 +74,15 @@ def test_what_a_checker_knows_to_be_right_is_not_wrong_for_an_audit_that_says_ot
     told = savings_markdown(sure, {"calls": 0, "of": 3, "models": {}}, {})
     assert "A checker that knows what is right has passed 2 of these answers." in told
     assert "audited answers" not in told
+    assert f"A correct call cost {usd(sure['in_all']['usd_per_correct'])}, the LLM" in told, "nothing is unknown, so there is no interval"
 
 
 def test_a_machine_that_idles_costs_more_than_it_saves_and_the_figures_say_so():
-    row = found(llm(), *(slm("r") for _ in range(3)), apart=100 * HOUR)["in_all"]
+    idle = found(llm(), *(slm("r") for _ in range(3)), apart=100 * HOUR)
+    row = idle["in_all"]
     assert row["saved_usd"] < 0
     assert row["usd_per_correct"] > row["alone_usd_per_correct"]
+    assert f"**{usd(-row['saved_usd'])} lost**" in savings_markdown(idle, {"calls": 0}, {})
 
 
 def test_answers_are_as_wrong_as_audits_say_and_before_the_first_as_is_promised():
