@@ -17,9 +17,10 @@ test: $(READY)
 up: $(READY)
 	$(SLM) up
 
-# what is too long for every change: many examples, kills and calls; then both set-up commands from a fresh clone
+# what is too long for every change and for its time-out: many examples, kills and calls, a month of traffic; then both set-up commands
+# from a fresh clone
 soak: $(READY)
-	.venv/bin/python -m pytest -q --hypothesis-profile=soak
+	.venv/bin/python -m pytest -q --hypothesis-profile=soak --timeout=7200
 	scripts/fresh_clone.sh
 
 # everything that was made here, the traffic log included
