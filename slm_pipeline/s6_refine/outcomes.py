@@ -79,14 +79,15 @@ def judged(example: Mapping, given: Answer, asked: Asked, settings: Settings) ->
     """Whether the SLM and the LLM are right on an example, and who says so. A checker that fails says nothing."""
     recorded, tools = example["teacher_answer"], asked.tools
     teacher = given_answer(recorded, tools) if isinstance(recorded, str) else None
-    answers = (given, teacher)
-    passed = [answer is None or verdict(asked.checker, asked.messages, answer, render_answer(answer, tools)) for answer in answers]
-    if None not in passed:
-        return passed[0], passed[1], "checker"
+    slm = verdict(asked.checker, asked.messages, given, render_answer(given, tools))
+    if slm is not None:
+        llm = teacher is None or verdict(asked.checker, asked.messages, teacher, render_answer(teacher, tools))
+        if llm is not None:
+            return slm, llm, "checker"
     outcome = json.loads(example["outcome"]) if isinstance(example["outcome"], str) else {}
     gold = answer_of(outcome["gold"]) if isinstance(outcome.get("gold"), dict) else None
     if gold:
-        right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in answers]
+        right = [answer is None or is_correct(answer, gold, outcome, tools, settings.leeway) for answer in (given, teacher)]
         return right[0], right[1], "gold"
     return same_answer(target_answer(example), given, tools, settings.leeway, settings.similarity_pass), True, "teacher"
 

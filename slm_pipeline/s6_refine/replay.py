@@ -175,8 +175,14 @@ def _judge(
         right = verdict(checkers.get(a.task), a.full_messages, given, completion.text)
         reason = failure_reason(a.target, given, tools, settings) if right is None else "" if right else CHECKED
         response = response_of(given, model)
-        said = {"verdict": "rejected" if reason else "accepted", "reason": reason}
-        attempt = Attempt(model=model, response=response, **said, tokens=completion.tokens, latency_ms=completion.latency_ms)
+        attempt = Attempt(
+            model=model,
+            response=response,
+            verdict="rejected" if reason else "accepted",
+            reason=reason,
+            tokens=completion.tokens,
+            latency_ms=completion.latency_ms,
+        )
         route = Route(served_by="llm" if reason else "slm", group=version.group, release=release, reason=reason, attempts=[attempt])
         yield _logged(a.call, version, response if not reason else a.call.response, route), reason
 
