@@ -1,23 +1,24 @@
 """`slm bench agent`: an agent's next step in tasks that the SLM has not seen, against the untuned base and the majority."""
 
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from slm_pipeline.answers import parse_answer
+from slm_pipeline.bench._cross_validation import FOLDS, Fold, ask_trained, count, folds, kept_answers
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.intervals import mean_interval, paired_interval
-from slm_pipeline.lake import Artefact, digest
+from slm_pipeline.lake import Artefact
 from slm_pipeline.records import Json
+from slm_pipeline.resources.engine import Completion
+from slm_pipeline.s5_finetune.configuration import Form
 from slm_pipeline.settings import Settings
 
 EXAMPLES = "s3_cluster/task_examples"
 TRIAL = re.compile(r"[-_.]?(trial|attempt|run)[-_.]?\d+$", re.IGNORECASE)
 REPLY = "reply"
+FORMS: tuple[Form, ...] = ("full", "factored")
 SCORES = {"next": "next", "call": "call", "reply": "similarity"}
 """By key: the name of the next tool, a reply to the user counting as one; the whole call, where one is due; the similarity of a reply."""
 
@@ -25,9 +26,11 @@ SCORES = {"next": "next", "call": "call", "reply": "similarity"}
 def measure(settings: Settings, data: Path | None) -> Json:
     """Shares right of adapter, base at its best and majority on unseen tasks, with paired differences; all resample sessions.
 
-    `data`: a file or folder of an agent's calls. Sessions whose ids differ in a trial's number ("task7-trial0") are one task and stay on
-    one side: a fifth of the tasks is the test, a tenth of the others validation. Prompts keep their last `max_prompt_tokens`, the base's
-    their last `base_prompt_tokens`. Says on standard error how far it is.
+    `data`: a file or folder of an agent's calls. Sessions whose ids differ in a trial's number ("task7-trial0") are one task. Tasks are
+    parted in folds: every call is asked of an adapter that was trained on other tasks, of the base, which is shown examples of other
+    tasks, and the majority is that of other tasks. Prompts keep their last `max_prompt_tokens`, the base's their last
+    `base_prompt_tokens`. What was answered is kept in `<home>/bench`, so that a measurement that was stopped goes on. Says on standard
+    error how far it is.
     """
     if data is None:
         raise ValueError("`slm bench agent` needs --data: a file or folder of an agent's calls")
@@ -35,8 +38,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
 
     with temporary_home(settings) as fresh:
         lake = collected(fresh, data)
-        predictions = pd.concat([_predictions(lake.read(EXAMPLES, group), fresh) for group in lake.partitions(EXAMPLES)])
-    return _figures(predictions, settings) | {"seed": settings.seed}
+        groups = [lake.read(EXAMPLES, group) for group in lake.partitions(EXAMPLES)]
+        predictions = pd.concat([_predictions(found, fresh, settings.home / "bench") for found in groups])
+    return _figures(predictions, settings) | {"seed": settings.seed, "folds": FOLDS}
 
 
 def task_of(session: str) -> str:
@@ -44,43 +48,47 @@ def task_of(session: str) -> str:
     return TRIAL.sub("", session)
 
 
-def split_by_task(rows: pd.DataFrame, seed: int) -> pd.Series:
-    """train, validation or test for every row: the same for all trials of a task."""
-    tasks = sorted({task_of(session) for session in rows["session_id"]}, key=lambda task: digest(seed, task))
-    others = {task: "validation" if i % 10 == 1 else "test" if i % 5 == 0 else "train" for i, task in enumerate(tasks)}
-    return rows["session_id"].map(lambda session: others[task_of(session)])
-
-
-def _predictions(found: Artefact, settings: Settings) -> pd.DataFrame:
+def _predictions(found: Artefact, settings: Settings, kept: Path) -> pd.DataFrame:
+    """One row for each system and call, with the call's form and whether the next tool is right."""
     from slm_pipeline.bench._traffic import all_rows, recorded
-    from slm_pipeline.inference import Adapter, ask_adapter, ask_base, task_schemas
-    from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.configuration import default_configuration
-    from slm_pipeline.s5_finetune.dataset import build_dataset
-    from slm_pipeline.s5_finetune.fit import fit
     from slm_pipeline.s6_refine.evaluation import better_form, score_answers
 
     (rows, worth), tasks = all_rows(found), found.json("tasks")
-    rows = rows.assign(split=split_by_task(rows, settings.seed))
-    training = rows[(rows["split"] != "test") & rows["id"].isin(worth)]
-    test = recorded(rows[rows["split"] == "test"]).reset_index(drop=True)
-    base, schemas = ensure_base(settings.base_models[0], settings), task_schemas(tasks)
-    with TemporaryDirectory() as folder:
-        dataset = build_dataset(training, base.folder, settings)
-        fit(base, dataset, default_configuration(settings), settings, Path(folder), on_step=_steps)
-        said = ask_adapter(test, schemas, base, Adapter(Path(folder)), settings, _count("adapter", len(test)))
-    scored = {"adapter": score_answers("adapter", "factored", test, said, tasks)}
-    seen = training[training["split"] == "train"]
-    forms = {
-        form: score_answers("base", form, test, ask_base(test, seen, schemas, base, form, settings, _count(form, len(test))), tasks)
-        for form in ("full", "factored")
-    }
-    scored["base"] = forms[better_form(forms, "call")]
-    due = test["answer"].where(test["form"] == "tool_call", "").map(_next)
-    usual = seen["answer"].where(seen["form"] == "tool_call", "").map(_next).mode()[0]
-    named = {name: of["answer"].map(_next) for name, of in scored.items()} | {"majority": pd.Series(usual, index=test.index)}
-    scored["majority"] = scored["base"].assign(system="majority", call=float("nan"), similarity=float("nan"))
-    return pd.concat(of.assign(next=(named[name] == due).astype(float), form=test["form"]) for name, of in scored.items())
+    said: dict[str, dict[str, Completion]] = {"adapter": {}, **{form: {} for form in FORMS}}
+    usual: dict[str, str] = {}
+    for fold in folds(rows, rows["session_id"].map(task_of), worth, settings.seed):
+        answers = {"adapter": ask_trained("adapter", fold, tasks, settings, kept)}
+        answers |= {form: _ask_base(form, fold, tasks, settings, kept) for form in FORMS}
+        for system, completions in answers.items():
+            said[system] |= dict(zip(fold.asked["id"], completions, strict=True))
+        usual |= dict.fromkeys(fold.asked["id"], _due(fold.learned).mode()[0])
+    asked = recorded(rows).reset_index(drop=True)
+
+    def scored(system: str, form: Form, of: str) -> pd.DataFrame:
+        return score_answers(system, form, asked, [said[of][id_] for id_ in asked["id"]], tasks)
+
+    forms = {form: scored("base", form, form) for form in FORMS}
+    systems = {"adapter": scored("adapter", "factored", "adapter"), "base": forms[better_form(forms, "call")]}
+    named = {name: of["answer"].map(_next) for name, of in systems.items()} | {"majority": asked["id"].map(usual)}
+    systems["majority"] = systems["base"].assign(system="majority", call=float("nan"), similarity=float("nan"))
+    due = _due(asked)
+    return pd.concat(of.assign(next=(named[name] == due).astype(float), form=asked["form"]) for name, of in systems.items())
+
+
+def _ask_base(form: Form, fold: Fold, tasks: Json, settings: Settings, kept: Path) -> list[Completion]:
+    """What the untuned base, shown examples of what is trained on, answers to the fold's calls."""
+    from slm_pipeline.inference import ask_base, task_schemas
+    from slm_pipeline.s4_select.base_models import ensure_base
+
+    base, shown = ensure_base(settings.base_models[0], settings), fold.learned[fold.learned["split"] == "train"]
+    inputs = [base.name, form, settings.few_shot, settings.seed, list(shown["id"]), list(fold.asked["id"])]
+    done = count(f"base, {form} prompts, {fold.name}", len(fold.asked))
+    return kept_answers(kept, inputs, settings, lambda: ask_base(fold.asked, shown, task_schemas(tasks), base, form, settings, done))
+
+
+def _due(rows: pd.DataFrame) -> pd.Series:
+    """The tool that each row's answer calls next."""
+    return rows["answer"].where(rows["form"] == "tool_call", "").map(_next)
 
 
 def _next(answer: str | None) -> str:
@@ -110,18 +118,3 @@ def _figures(predictions: pd.DataFrame, settings: Settings) -> Json:
 
 def _named(key: str, interval) -> Json:
     return {key: interval.mean, f"{key}_low": interval.low, f"{key}_high": interval.high}
-
-
-def _steps(step: int, steps: int, loss: float) -> None:
-    if step % 20 == 0:
-        print(f"step {step} of at most {steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
-
-
-def _count(what: str, of: int) -> Callable[[], None]:
-    done = iter(range(1, of + 1))
-
-    def say() -> None:
-        if (n := next(done)) % 20 == 0:
-            print(f"{what}: {n} of {of} test calls", file=sys.stderr, flush=True)
-
-    return say

@@ -1,25 +1,19 @@
 """`slm bench folds`: proposed arithmetic steps, every call asked of an SLM that was trained on the other sessions' calls."""
 
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
 from slm_pipeline.bench import _step_checker
+from slm_pipeline.bench._cross_validation import FOLDS, Fold, ask_trained, folds
 from slm_pipeline.bench._home import temporary_home
 from slm_pipeline.bench._step_lines import legal_moves, valid_lines
-from slm_pipeline.lake import digest
+from slm_pipeline.checkers import Checker
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
-FOLDS = 5
-VALIDATION = 10
-"""One in so many of the sessions trained on decides when training ends."""
 EXAMPLES = "s3_cluster/task_examples"
 SYSTEMS = {"plain": (False, False), "calculator": (True, False), "checked": (True, True)}
 """By name: whether the SLM is granted the calculator, and whether a checker took the bad lines out of what it is trained on."""
@@ -35,68 +29,31 @@ def measure(settings: Settings, data: Path | None) -> Json:
     """
     if data is None:
         raise ValueError("`slm bench folds` needs --data: a file or folder of calls that propose arithmetic steps")
-    from slm_pipeline.bench._traffic import recorded
+    from slm_pipeline.bench._traffic import all_rows, collected, recorded
 
     with temporary_home(settings) as fresh:
-        rows, training, tasks = _rows(fresh, data)
-        answers = {name: _answers(name, rows, training, tasks, fresh, settings.home / "bench") for name in SYSTEMS}
-    answers["teacher"] = rows["answer"]
+        lake = collected(fresh, data)
+        (group,) = lake.partitions(EXAMPLES)
+        found = lake.read(EXAMPLES, group)
+        rows, worth = all_rows(found)
+        parted = list(folds(rows, rows["session_id"], worth, settings.seed))
+        answers = {name: _answers(name, parted, found.json("tasks"), fresh, settings.home / "bench") for name in SYSTEMS}
+    said = {name: rows["id"].map(of) for name, of in answers.items()} | {"teacher": rows["answer"]}
     counted = recorded(rows)
-    said = {name: of[counted.index].reset_index(drop=True) for name, of in answers.items()}
-    return _figures(counted.reset_index(drop=True), said, settings)
+    return _figures(counted.reset_index(drop=True), {name: of[counted.index].reset_index(drop=True) for name, of in said.items()}, settings)
 
 
-def _rows(settings: Settings, data: Path) -> tuple[pd.DataFrame, set[str], Json]:
-    """All rows of the one group that S3 finds, with a column `fold`; the ids of those worth training on; its tasks."""
-    from slm_pipeline.bench._traffic import all_rows, collected
-
-    lake = collected(settings, data)
-    (group,) = lake.partitions(EXAMPLES)
-    found = lake.read(EXAMPLES, group)
-    rows, training = all_rows(found)
-    sessions = sorted(rows["session_id"].unique(), key=lambda session: digest(settings.seed, session))
-    places = {session: i for i, session in enumerate(sessions)}
-    return rows.assign(fold=rows["session_id"].map(places)), training, found.json("tasks")
-
-
-def _answers(name: str, rows: pd.DataFrame, training: set[str], tasks: Json, settings: Settings, kept: Path) -> pd.Series:
-    from slm_pipeline.checkers import Checker
-    from slm_pipeline.inference import Adapter, ask_adapter, task_schemas
-    from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.configuration import default_configuration
-    from slm_pipeline.s5_finetune.dataset import build_dataset
-    from slm_pipeline.s5_finetune.fit import fit
-
+def _answers(name: str, parted: list[Fold], tasks: Json, settings: Settings, kept: Path) -> dict[str, str]:
+    """What the SLM `name` of each fold answers, by the call's id."""
     granted, checked = SYSTEMS[name]
-    base = ensure_base(settings.base_models[0], settings)
-    configuration = default_configuration(settings)
-    tools = dict.fromkeys(tasks, ("calculator",)) if granted else {}
     file = Path(_step_checker.__file__)
+    tools = dict.fromkeys(tasks, ("calculator",)) if granted else {}
     checkers = dict.fromkeys(tasks, Checker(file, file.read_text())) if checked else {}
     answers = {}
-    for fold in range(FOLDS):
-        asked = rows[rows["fold"] % FOLDS == fold]
-        others = rows[(rows["fold"] % FOLDS != fold) & rows["id"].isin(training) & ~rows["messages"].isin(set(asked["messages"]))]
-        split = np.where(others["fold"] // FOLDS % VALIDATION == fold, "validation", "train")
-        dataset = build_dataset(others.assign(split=split), base.folder, settings, tools=tools, checkers=checkers)
-        file = kept / f"folds-{digest(dataset.digest, asdict(configuration), list(asked['id']), granted)[:16]}.json"
-        if not file.exists():
-            with TemporaryDirectory() as folder:
-                curves = fit(base, dataset, configuration, settings, Path(folder), on_step=_progress(f"{name}, fold {fold + 1}"))
-                print(f"{name}, fold {fold + 1}: validation loss {curves['best_loss']:.3f}", file=sys.stderr, flush=True)
-                said = ask_adapter(asked, task_schemas(tasks), base, Adapter(Path(folder), tools=tools), settings)
-            kept.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps([completion.text for completion in said]))
-        answers |= dict(zip(asked["id"], json.loads(file.read_text()), strict=True))
-    return rows["id"].map(answers)
-
-
-def _progress(what: str) -> Callable[[int, int, float], None]:
-    def say(step: int, steps: int, loss: float) -> None:
-        if step % 20 == 0:
-            print(f"{what}: step {step} of at most {steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
-
-    return say
+    for fold in parted:
+        said = ask_trained(name, fold, tasks, settings, kept, tools, checkers)
+        answers |= {id_: completion.text for id_, completion in zip(fold.asked["id"], said, strict=True)}
+    return answers
 
 
 def _figures(rows: pd.DataFrame, answers: dict[str, pd.Series], settings: Settings) -> Json:

@@ -1,9 +1,6 @@
-"""Trials of a task stay on one side, and the figures are those of the answers given."""
+"""Trials are told from tasks, every call is asked in a fold that did not see its task, and the figures are those of the answers given."""
 
 import json
-
-import pandas as pd
-import pytest
 
 from slm_pipeline.bench import agent
 from slm_pipeline.resources.engine import Completion
@@ -18,15 +15,6 @@ def test_trials_of_a_task_are_one_task():
     assert agent.task_of("trial of patience") == "trial of patience"
 
 
-def test_no_task_is_on_two_sides():
-    rows = pd.DataFrame({"session_id": [f"t{i // 4}-trial{i % 4}" for i in range(160)]})
-    splits = agent.split_by_task(rows, 7)
-    sides = splits.groupby(rows["session_id"].map(agent.task_of)).nunique()
-    assert (sides == 1).all()
-    assert splits.value_counts(normalize=True)["test"] == pytest.approx(0.2)
-    assert set(splits) == {"train", "validation", "test"}
-
-
 def test_figures_of_a_perfect_adapter_and_a_silent_base(home, monkeypatch, tmp_path):
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -35,9 +23,16 @@ def test_figures_of_a_perfect_adapter_and_a_silent_base(home, monkeypatch, tmp_p
     traffic = tmp_path / "calls.jsonl"
     traffic.write_text("\n".join(map(json.dumps, calls)))
     monkeypatch.setattr("slm_pipeline.inference.ask_adapter", lambda rows, *_: [Completion(a, 1, 1, 1.0) for a in rows["answer"]])
-    monkeypatch.setattr("slm_pipeline.inference.ask_base", lambda rows, *_: [Completion("", 1, 1, 1.0) for _ in rows["answer"]])
+    monkeypatch.setattr("slm_pipeline.inference.ask_base", silent)
     figures = agent.measure(get_settings(), traffic)
     assert figures["n"] == figures["calls"] > 0
     assert (figures["next_adapter"], figures["call_adapter"], figures["next_base"], figures["call_base"]) == (1, 1, 0, 0)
     assert figures["call_gain_over_base_low"] == 1
     assert 0 < figures["next_majority"] <= 1
+    assert figures["folds"] == 5
+
+
+def silent(rows, shown, *_):
+    """A base that says nothing, and is shown no trial of a task that it is asked."""
+    assert not set(rows["session_id"].map(agent.task_of)) & set(shown["session_id"].map(agent.task_of))
+    return [Completion("", 1, 1, 1.0) for _ in rows["answer"]]
