@@ -33,16 +33,18 @@ class ActivatedPart(FrozenPart):
     """Gives the loss of batches of examples, of which all that no adapter changes is computed once. Kept of each example: what enters the
     lowest trained layer at activated tokens, and the prompt's keys and values in the trained layers (layers, 2, heads, tokens, width)."""
 
+    def computed(self, example: Encoded) -> int:
+        """Tokens of an example that run through the trained layers in every epoch: header and answer."""
+        return len(self.header) + len(example.answer)
+
     def loss(self, batch: list[Encoded], objective: Objective = answer_loss) -> tuple[torch.Tensor, int]:
         """What `objective` gives for a batch of the examples; the model is run on activated tokens, packed, behind the kept prompts."""
-        prompts = torch.cat([self.prompts[id(example)] for example in batch], dim=-2)
+        prompts = [self.prompts[id(example)] for example in batch]
         labels = [label for example in batch for label in (*[IGNORED] * len(self.header), *example.answer)]
-        cache = self._cache()
-        for layer, (keys, values) in enumerate(prompts, start=self.cut):
-            cache.update(keys[None], values[None], layer)
-        rows, before = [self.header + example.answer for example in batch], [self.prompts[id(example)].shape[-2] for example in batch]
+        rows, before = [self.header + example.answer for example in batch], [prompt.shape[-2] for prompt in prompts]
+        kept = [dict(enumerate(prompt, start=self.cut)) for prompt in prompts]
         with self._upper(rows, before, [self.hidden[id(example)] for example in batch]) as inputs:
-            return objective(self.model, inputs | {"past_key_values": cache}, torch.tensor([labels], device=self.model.device))
+            return objective(self.model, inputs | {"kept": kept}, torch.tensor([labels], device=self.model.device))
 
     def _compute(self, batches: list[list[Encoded]]) -> None:
         self.header, self.prompts = invocation(self.model), {}
@@ -65,11 +67,13 @@ class ActivatedPart(FrozenPart):
     @torch.no_grad()
     def _keep(self, batch: list[Encoded]) -> None:
         """The lower layers are run on everything, the upper ones on what stands before the headers, of the base alone."""
+        from transformers import DynamicCache
+
         entering = self._lower(batch)
         before = [len(example.prompt) - len(self.header) for example in batch]
         states = [entering[id(example)] for example in batch]
         rows = [example.prompt[:start] for example, start in zip(batch, before, strict=True)]
-        cache = self._cache()
+        cache = DynamicCache()
         prompts = [each[:start] for each, start in zip(states, before, strict=True)]
         with self._upper(rows, [0] * len(rows), prompts) as inputs, self.model.disable_adapter():
             self._decoder()(**inputs, past_key_values=cache, use_cache=True)
@@ -87,11 +91,4 @@ class ActivatedPart(FrozenPart):
                 "input_ids": torch.tensor([[token for row in rows for token in row]], device=device),
                 "position_ids": torch.tensor([positions(lengths, before)], device=device),
                 "lengths": lengths,
-                "before": before,
             }
-
-    @staticmethod
-    def _cache():
-        from transformers import DynamicCache
-
-        return DynamicCache()

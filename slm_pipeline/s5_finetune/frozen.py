@@ -43,6 +43,10 @@ class FrozenPart:
             for batch in batches:
                 self.hidden |= self._lower(batch)
 
+    def computed(self, example: Encoded) -> int:
+        """Tokens of an example that run through the trained layers in every epoch."""
+        return len(example)
+
     def loss(self, batch: list[Encoded], objective: Objective = answer_loss) -> tuple[torch.Tensor, int]:
         """What `objective` gives for a batch of the examples: by default mean loss (nats per answer token), number of answer tokens."""
         ids, labels = self._collated(batch)

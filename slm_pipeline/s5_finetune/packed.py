@@ -9,10 +9,13 @@ from slm_pipeline.s5_finetune.passive_torch import torch
 
 NAME = "packed"
 
+Kept = dict[int, torch.Tensor]
+"""By layer, the keys and values (2, heads, tokens, width) of what stands before a sequence."""
+
 
 @contextmanager
 def packed(decoder) -> Iterator[None]:
-    """In the block, `decoder` attends by `attention`, and takes its `lengths` and `before`."""
+    """In the block, `decoder` attends by `attention`, and takes its `lengths` and what was `kept`."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attention)
@@ -24,21 +27,20 @@ def packed(decoder) -> Iterator[None]:
         decoder.config._attn_implementation = usual
 
 
-def attention(module, query, key, value, attention_mask, *, lengths: list[int], before: list[int], **kwargs):
+def attention(module, query, key, value, attention_mask, *, lengths: list[int], kept: list[Kept] | None = None, **kwargs):
     """The model's own plain attention, sequence by sequence; says (1, tokens, heads, width).
 
-    `query` (1, heads, tokens, width) holds sequences of `lengths` tokens. `key` and `value` hold what stands `before` each sequence, so
-    many tokens, one after the other, then those of the sequences themselves.
+    `query`, `key` and `value` (1, heads, tokens, width) hold sequences of `lengths` tokens, one behind the other. What was `kept` of each
+    stands before it.
     """
     plain = sys.modules[type(module).__module__].eager_attention_forward
-    said, end, own, known = [], 0, sum(before), 0
-    for length, earlier in zip(lengths, before, strict=True):
-        rows = [query[:, :, end : end + length]]
-        for of in (key, value):
-            parts = of[:, :, known : known + earlier], of[:, :, own : own + length]
-            rows.append(torch.cat(parts, dim=2) if earlier else parts[1])
-        said.append(plain(module, *rows, _causal(length, earlier + length, query), **kwargs)[0])
-        end, own, known = end + length, own + length, known + earlier
+    said = []
+    for i, (queries, keys, values) in enumerate(zip(*(of.split(lengths, dim=2) for of in (query, key, value)), strict=True)):
+        if kept:
+            keys, values = (
+                torch.cat([earlier[None], own], dim=2) for earlier, own in zip(kept[i][module.layer_idx], (keys, values), strict=True)
+            )
+        said.append(plain(module, queries, keys, values, _causal(lengths[i], keys.shape[2], query), **kwargs)[0])
     return torch.cat(said, dim=1), None
 
 

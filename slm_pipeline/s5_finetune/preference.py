@@ -15,7 +15,7 @@ from slm_pipeline.s5_finetune.dataset import Dataset, Preference
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.loss import IGNORED, answer_logits
 from slm_pipeline.s5_finetune.passive_torch import torch
-from slm_pipeline.s5_finetune.trainer import mean_loss
+from slm_pipeline.s5_finetune.trainer import backward, mean_loss
 
 if TYPE_CHECKING:
     from slm_pipeline.s5_finetune.distributed import Together
@@ -49,8 +49,9 @@ def prefer(
     optimizer = torch.optim.AdamW(weights, lr=RATE * config.learning_rate, weight_decay=0.0)
     shuffled = random.Random(config.seed).sample(pairs, len(pairs))
     for start in range(0, len(pairs), size):
-        mean, _ = objective(shuffled[start : start + size])
-        mean.backward()
+        batch = shuffled[start : start + size]
+        tokens = [part.computed(pair.preferred) + part.computed(pair.rejected) for pair in batch]
+        backward(batch, objective, tokens, [1] * len(batch), model.device.type)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()

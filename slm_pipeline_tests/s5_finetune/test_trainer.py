@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slm_pipeline.s5_finetune.dataset import Encoded
 from slm_pipeline.s5_finetune.frozen import FrozenPart
 from slm_pipeline.s5_finetune.lora import fuse_lora
 from slm_pipeline.s5_finetune.loss import collate
 from slm_pipeline.s5_finetune.methods import load_model, with_trainable
-from slm_pipeline.s5_finetune.trainer import batches_by_length, mean_loss, train
+from slm_pipeline.s5_finetune.trainer import backward, batches_by_length, mean_loss, parts, train
 from slm_pipeline_tests.s5_finetune.toy import CONFIG, PAD, examples, loss_of, same, trained_weights
 from slm_pipeline_tests.tiny import make_tiny_base
 
@@ -86,6 +88,35 @@ def test_frozen_layers_are_computed_once_to_the_same_effect(folder):
     assert len(frozen.hidden) == 4
     whole, _ = loss_of(model, batch)
     torch.testing.assert_close(frozen.loss(batch)[0], whole)
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=12), st.integers(1, 300))
+def test_parts_of_a_batch_are_small_and_leave_none_out(sizes, most):
+    found = parts(sizes, most)
+    assert [size for part in found for size in sizes[part]] == sizes
+    for part in found:
+        assert len(sizes[part]) == 1 or len(sizes[part]) * max(sizes[part]) <= most
+
+
+@pytest.mark.parametrize("most", [1, 24, 10_000])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(most, folder, monkeypatch):
+    monkeypatch.setattr("slm_pipeline.s5_finetune.trainer.PASS_TOKENS", most)
+    model, batch = fresh(folder).float(), [*examples(5), Encoded([5, 9, 20], [20, 1])]
+    whole, _ = loss_of(model, batch)
+    whole.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    asked = []
+
+    def objective(part):
+        asked.append(part)
+        return loss_of(model, part)
+
+    loss = backward(batch, objective, [*map(len, batch)], [len(e.answer) for e in batch], "cpu")
+    assert loss == pytest.approx(whole.item(), rel=1e-5)
+    assert len(asked) == {1: 6, 24: 3, 10_000: 1}[most]
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_every_example_is_seen_as_often_as_it_says():
