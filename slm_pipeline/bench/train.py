@@ -2,16 +2,18 @@
 
 import multiprocessing
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
 
+from slm_pipeline.bench.agent import task_of
 from slm_pipeline.records import Json
 from slm_pipeline.settings import Settings
 
-EXAMPLES, VALIDATION, TEST = 192, 32, 1000  # of a smaller set, what there is
+SIZES = {"train": 192, "validation": 32, "test": 1000}  # examples at most; of a smaller set, what there is
 METHODS = {"ours": "alora", "lora": "lora", "trl": "lora"}
 """How each side trains: ours by activated LoRA, and by LoRA as is the default; TRL by LoRA in every layer, as its users do."""
 COUNTED, COUNTED_VALIDATION = 18, 3  # examples of which the operations are counted, in the proportion of all
@@ -25,9 +27,9 @@ def measure(settings: Settings, data: Path | None) -> Json:
     dtype, no dropout, no gradient checkpointing, validate after each epoch on the same examples, and each runs in a process of its own.
     TRL adapts every layer, as its users do; ours the upper layers that the settings name, by activated LoRA; `lora_speedup` is that of our
     default, LoRA in the same layers. `data` is a file of calls; without it the sample. `loss` is the validation loss (nats per answer
-    token) after training; `score` the share of `score_n` other answers that greedy decoding gives word for word. Padding is not counted
-    as tokens. `flops_share`: operations of matrix products and attention in a second, as a share of `peak_gflops`, which one large
-    product reaches. Prints how far it is to standard error.
+    token) after training; `score` the share of `score_n` other answers that greedy decoding gives word for word, none of a task that is
+    trained on; its interval resamples sessions. Padding is not counted as tokens. `flops_share`: operations of matrix products and
+    attention in a second, as a share of `peak_gflops`, which one large product reaches. Prints how far it is to standard error.
     """
     from slm_pipeline.intervals import paired_interval
 
@@ -40,7 +42,7 @@ def measure(settings: Settings, data: Path | None) -> Json:
     ours, _, trl = runs.values()
     speed, lora_speed, baseline = (sum(r["tokens"] for r in of) / sum(r["seconds"] for r in of) for of in runs.values())
     right, baseline_right = ours[0]["right"], trl[0]["right"]
-    paired = paired_interval(right, baseline_right, [*map(str, range(len(right)))], settings.bootstrap_samples, settings.seed)
+    paired = paired_interval(right, baseline_right, ours[0]["sessions"], settings.bootstrap_samples, settings.seed)
     peak = max(r["peak_gflops"] for of in runs.values() for r in of)
     return {
         "n": ours[0]["n"],
@@ -78,7 +80,8 @@ def _run(side: str, settings: Settings, data: Path | None, scored: bool) -> Json
     from slm_pipeline.s5_finetune.methods import load_model, save_trained, training_dtype, with_trainable
 
     base = ensure_base(settings.base_models[0], settings)
-    training, validation, test = _encoded(settings, data, base.folder)
+    sets = _encoded(settings, data, base.folder)
+    training, validation, test = ([example for _, example in sets[split]] for split in SIZES)
     config = replace(default_configuration(settings), patience=settings.epochs)
     config = replace(config, method=METHODS[side], upper_layers=1.0 if side == "trl" else config.upper_layers)
     train = _train_ours if side in ("ours", "lora") else _train_trl
@@ -90,7 +93,7 @@ def _run(side: str, settings: Settings, data: Path | None, scored: bool) -> Json
     if scored:
         with TemporaryDirectory() as folder:
             save_trained(model, base.name, Path(folder))
-            judged = _judge(Path(folder), base.folder, validation, test)
+            judged = _judge(Path(folder), base.folder, validation, test) | {"sessions": [session for session, _ in sets["test"]]}
     return judged | {
         "n": len(training),
         "tokens": sum(map(len, training)) * settings.epochs,
@@ -152,8 +155,26 @@ def _answer(model, example) -> tuple[float, bool]:
     return torch.nn.functional.cross_entropy(said, wanted, reduction="sum").item(), bool((said.argmax(-1) == wanted).all())
 
 
+def parted(examples: Iterable[tuple[str, object]]) -> dict[str, list[tuple[str, object]]]:
+    """Pairs of session and example in the sets of SIZES, which fill one after the other; all trials of a task are in one set."""
+    sets: dict[str, list[tuple[str, object]]] = {name: [] for name in SIZES}
+    place: dict[str, str] = {}
+    for session, example in examples:
+        if (task := task_of(session)) not in place:
+            if not (unfilled := [name for name in SIZES if len(sets[name]) < SIZES[name]]):
+                break
+            place[task] = unfilled[0]
+        if len(sets[place[task]]) < SIZES[place[task]]:
+            sets[place[task]].append((session, example))
+    return sets
+
+
 def _encoded(settings: Settings, data: Path | None, folder: Path):
-    """Training, validation and test examples of equal make on both sides: prompt and answer of single calls, as S3 factors them."""
+    """Examples of equal make for both sides: prompt and answer of single calls, as S3 factors them, in sets, each with its session."""
+    return parted(_examples(settings, data, folder))
+
+
+def _examples(settings: Settings, data: Path | None, folder: Path):
     from slm_pipeline.answers import render_answer
     from slm_pipeline.prompting import fit_messages, render_prompt, special_tokens, token_ids
     from slm_pipeline.records import target_of
@@ -162,7 +183,7 @@ def _encoded(settings: Settings, data: Path | None, folder: Path):
     from slm_pipeline.s3_cluster.templates import full_messages
     from slm_pipeline.s5_finetune.dataset import Encoded
 
-    end, examples = special_tokens(folder)["eos_token"], []
+    end = special_tokens(folder)["eos_token"]
     for call in read_calls(data or sample_traffic(settings)):
         if isinstance(call, BadLine) or (target := target_of(call)) is None:
             continue
@@ -172,10 +193,7 @@ def _encoded(settings: Settings, data: Path | None, folder: Path):
         answer = token_ids(render_answer(target.answer, tools) + end, folder)
         if len(answer) <= settings.max_answer_tokens:
             fitted, _ = fit_messages(messages, folder, settings.max_prompt_tokens)
-            examples.append(Encoded(token_ids(render_prompt(fitted, folder), folder), answer))
-        if len(examples) == EXAMPLES + VALIDATION + TEST:
-            break
-    return examples[:EXAMPLES], examples[EXAMPLES : EXAMPLES + VALIDATION], examples[EXAMPLES + VALIDATION :]
+            yield call.session_id, Encoded(token_ids(render_prompt(fitted, folder), folder), answer)
 
 
 def _train_ours(model, training, validation, config, folder: Path) -> float:
