@@ -64,7 +64,7 @@ def ask_trained(
     """
     from slm_pipeline.inference import Adapter, ask_adapter, task_schemas
     from slm_pipeline.s4_select.base_models import ensure_base
-    from slm_pipeline.s5_finetune.configuration import default_configuration
+    from slm_pipeline.s5_finetune.configuration import COLUMN, default_configuration
     from slm_pipeline.s5_finetune.dataset import build_dataset
     from slm_pipeline.s5_finetune.fit import fit
 
@@ -78,7 +78,8 @@ def ask_trained(
             adapter = Adapter(Path(folder), tools=tools)
             return ask_adapter(fold.asked, task_schemas(tasks), base, adapter, settings, count(what, len(fold.asked)))
 
-    inputs = [base.name, dataset.digest, asdict(configuration), list(fold.asked["id"]), {task: list(of) for task, of in tools.items()}]
+    asked = fold.asked[["id", COLUMN["factored"]]].to_dict("list")
+    inputs = [base.name, dataset.digest, asdict(configuration), asked, {task: list(of) for task, of in tools.items()}]
     return kept_answers(kept, inputs, settings, ask)
 
 

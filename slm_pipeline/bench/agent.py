@@ -12,7 +12,7 @@ from slm_pipeline.intervals import mean_interval, paired_interval
 from slm_pipeline.lake import Artefact
 from slm_pipeline.records import Json
 from slm_pipeline.resources.engine import Completion
-from slm_pipeline.s5_finetune.configuration import Form
+from slm_pipeline.s5_finetune.configuration import COLUMN, Form
 from slm_pipeline.settings import Settings
 
 EXAMPLES = "s3_cluster/task_examples"
@@ -81,7 +81,8 @@ def _ask_base(form: Form, fold: Fold, tasks: Json, settings: Settings, kept: Pat
     from slm_pipeline.s4_select.base_models import ensure_base
 
     base, shown = ensure_base(settings.base_models[0], settings), fold.learned[fold.learned["split"] == "train"]
-    inputs = [base.name, form, settings.few_shot, settings.seed, list(shown["id"]), list(fold.asked["id"])]
+    read = ["id", COLUMN[form], "answer"]
+    inputs = [base.name, form, settings.few_shot, settings.seed, *(rows[read].to_dict("list") for rows in (shown, fold.asked))]
     done = count(f"base, {form} prompts, {fold.name}", len(fold.asked))
     return kept_answers(kept, inputs, settings, lambda: ask_base(fold.asked, shown, task_schemas(tasks), base, form, settings, done))
 

@@ -2,7 +2,10 @@
 
 import json
 
+import pandas as pd
+
 from slm_pipeline.bench import agent
+from slm_pipeline.bench._cross_validation import Fold
 from slm_pipeline.resources.engine import Completion
 from slm_pipeline.settings import get_settings
 from slm_pipeline_tests.test_whole_loop import SETTINGS
@@ -35,4 +38,20 @@ def test_figures_of_a_perfect_adapter_and_a_silent_base(home, monkeypatch, tmp_p
 def silent(rows, shown, *_):
     """A base that says nothing, and is shown no trial of a task that it is asked."""
     assert not set(rows["session_id"].map(agent.task_of)) & set(shown["session_id"].map(agent.task_of))
+    return silent_for(rows)
+
+
+def test_the_base_is_asked_again_where_its_prompts_or_what_it_is_shown_changed(home, monkeypatch, tmp_path):
+    make_tiny_base(home)
+    times = []
+    monkeypatch.setattr("slm_pipeline.inference.ask_base", lambda rows, *_: times.append(1) or silent_for(rows))
+    rows = pd.DataFrame({"id": ["a", "b"], "messages": ["Call 555", "Hi"], "full_messages": ["Call 555", "Hi"], "answer": ["x", "y"]})
+    redacted = rows.replace("Call 555", "Call <PHONE>")
+    for asked, shown in ((rows, rows), (rows, rows), (redacted, rows), (rows, redacted)):
+        fold = Fold("fold 1", asked, shown.assign(split="train"))
+        agent._ask_base("full", fold, {}, get_settings(), tmp_path)
+    assert len(times) == 3
+
+
+def silent_for(rows):
     return [Completion("", 1, 1, 1.0) for _ in rows["answer"]]
